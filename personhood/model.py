@@ -1,0 +1,167 @@
+"""The nouns that cross packages: what capture reads, identity decides on and store keeps.
+
+All times are aware datetimes in UTC. A person is a *root* while its `merged_into_id` is None; only
+roots are seen outside. `JSON` is whatever a JSON text decodes to.
+"""
+
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from msgspec import Struct, field
+
+JSON: TypeAlias = Any
+Properties: TypeAlias = dict[str, JSON]
+
+DISPLAY_NAME_PROPERTIES = ("email", "name", "username")
+
+
+class Project(Struct, frozen=True, kw_only=True):
+    """A tenant. `token` is the public `phc_…` that SDKs send; it names, it does not protect."""
+
+    id: int
+    name: str
+    token: str
+    created_at: datetime
+    timezone: str = "UTC"
+    display_name_properties: list[str] | None = None
+    anonymize_ips: bool = False
+    person_processing: bool = True
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """A personal API key (`phx_…`); only its SHA-256 is kept. No `project_id` means every one."""
+
+    id: int
+    label: str
+    scopes: list[str]
+    project_id: int | None
+    created_at: datetime
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class Person(Struct, kw_only=True):
+    """One human in one project: `uuid` outside, `id` inside."""
+
+    id: int
+    project_id: int
+    uuid: UUID
+    created_at: datetime
+    properties: Properties = field(default_factory=dict)
+    is_identified: bool = False
+    last_seen_at: datetime | None = None
+    version: int = 0
+    merged_into_id: int | None = None
+
+
+class DistinctId(Struct, kw_only=True):
+    """A name an SDK uses for a person. `person_id` is its leaf; None while it is personless."""
+
+    id: int
+    project_id: int
+    distinct_id: str
+    person_id: int | None = None
+    generation: int = 1
+
+
+class ClaimKind(StrEnum):
+    """Which event made the claim (contract: capture-and-identity, 3.3)."""
+
+    IDENTIFY = "$identify"
+    ALIAS = "$create_alias"
+    MERGE_DANGEROUSLY = "$merge_dangerously"
+
+
+class Claim(Struct, frozen=True):
+    """What an event says about identity: `source` and `target` name one person."""
+
+    kind: ClaimKind
+    source: str
+    target: str
+
+
+class Profile(StrEnum):
+    """What an event may do to persons (contract: 3.8, 4.4)."""
+
+    FULL = "full"
+    READ_ONLY = "read_only"
+    PERSONLESS = "personless"
+
+
+class PersonMode(IntEnum):
+    """How an event stood to its person when it was stored (contract: section 5)."""
+
+    FULL = 0
+    PROPERTYLESS = 1
+    FORCE_UPGRADE = 2
+
+
+class Event(Struct, kw_only=True):
+    """An event ready for identity. `properties` is the JSON object that will be stored."""
+
+    uuid: UUID
+    name: str
+    distinct_id: str
+    timestamp: datetime
+    received_at: datetime
+    properties: bytes
+    elements_chain: str | None = None
+    profile: Profile = Profile.FULL
+    claim: Claim | None = None
+    set: Properties = field(default_factory=dict)
+    set_once: Properties = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+    updates_last_seen_at: bool = True
+    historical: bool = False
+
+
+class Warning(Struct, kw_only=True):
+    """An ingestion warning (contract: 3.10); `details` is what its type documents."""
+
+    type: str
+    at: datetime
+    event_uuid: UUID | None = None
+    details: Properties = field(default_factory=dict)
+
+
+class EntryKind(StrEnum):
+    """What a ledger entry did to its person."""
+
+    CREATED = "created"
+    SET = "set"
+    ATTACHED = "attached"
+    IDENTIFIED = "identified"
+    MERGED = "merged"
+
+
+class Cause(Struct, frozen=True, kw_only=True):
+    """Why an entry is there: an event of a distinct id, or a key's request, or both."""
+
+    event_uuid: UUID | None = None
+    distinct_id_id: int | None = None
+    api_key_id: int | None = None
+    request_id: UUID | None = None
+
+
+class Entry(Struct, kw_only=True):
+    """One change of one person: what the keys were `before` and are `after`.
+
+    A key that is only in `before` went; one only in `after` came. `is_identified` and `created_at`
+    are the values after the change, None where it left them alone. `ids` are the surrogate ids of
+    distinct ids that the person gained. `at` is the event's time; the store adds when it was
+    recorded. (person_id, version) is unique.
+    """
+
+    person_id: int
+    version: int
+    kind: EntryKind
+    at: datetime
+    cause: Cause
+    before: Properties = field(default_factory=dict)
+    after: Properties = field(default_factory=dict)
+    is_identified: bool | None = None
+    created_at: datetime | None = None
+    ids: list[int] = field(default_factory=list)
+    source_id: int | None = None

@@ -1,0 +1,65 @@
+"""Projects: the tenants."""
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from personhood.model import Project
+
+
+async def insert(conn: AsyncConnection, *, name: str, token: str) -> Project:
+    """A new project. Raises psycopg.errors.UniqueViolation (project_token_key) for a taken token."""
+    async with conn.cursor(row_factory=class_row(Project)) as cursor:
+        await cursor.execute(
+            """
+            INSERT INTO project (name, token)
+            VALUES (%(name)s, %(token)s)
+            RETURNING id, name, token, created_at, timezone, display_name_properties,
+                      anonymize_ips, person_processing
+            """,
+            {"name": name, "token": token},
+        )
+        project = await cursor.fetchone()
+    assert project is not None, "INSERT … RETURNING gives its row"
+    return project
+
+
+async def all_projects(conn: AsyncConnection) -> list[Project]:
+    """Every project, the oldest first."""
+    async with conn.cursor(row_factory=class_row(Project)) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, name, token, created_at, timezone, display_name_properties,
+                   anonymize_ips, person_processing
+              FROM project
+             ORDER BY id
+            """
+        )
+        return await cursor.fetchall()
+
+
+async def by_id(conn: AsyncConnection, project_id: int) -> Project | None:
+    async with conn.cursor(row_factory=class_row(Project)) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, name, token, created_at, timezone, display_name_properties,
+                   anonymize_ips, person_processing
+              FROM project
+             WHERE id = %(id)s
+            """,
+            {"id": project_id},
+        )
+        return await cursor.fetchone()
+
+
+async def by_token(conn: AsyncConnection, token: str) -> Project | None:
+    async with conn.cursor(row_factory=class_row(Project)) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, name, token, created_at, timezone, display_name_properties,
+                   anonymize_ips, person_processing
+              FROM project
+             WHERE token = %(token)s
+            """,
+            {"token": token},
+        )
+        return await cursor.fetchone()

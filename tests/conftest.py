@@ -1,0 +1,53 @@
+"""The real thing for every test: a PostgreSQL of our own, and a fresh database for each."""
+
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from personhood.store import embedded, migrate
+from personhood.store.pool import Pool
+from personhood.store.pool import pool as make_pool
+
+numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of the session's server, which holds a migrated template."""
+    folder: Path = tmp_path_factory.mktemp("data")
+    with embedded.running(folder) as url:
+        with psycopg.connect(url, autocommit=True) as conn:
+            # The tests kill servers, never the machine: nobody waits for its disk here.
+            conn.execute("ALTER SYSTEM SET fsync = off")
+            conn.execute("SELECT pg_reload_conf()")
+            conn.execute("CREATE DATABASE template")
+        migrate.migrate(named(url, "template"))
+        yield url
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """URL of a database of this test's own, with the newest schema and nothing in it."""
+    name = f"test_{next(numbers)}"
+    with psycopg.connect(postgres, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
+        yield named(postgres, name)
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    async with make_pool(database, size=4) as opened:
+        yield opened
+
+
+def named(url: str, name: str) -> str:
+    return url.replace("/postgres?", f"/{name}?")
