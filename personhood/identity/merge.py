@@ -1,0 +1,84 @@
+"""What a claim comes to (contract: capture-and-identity 3.3 to 3.6)."""
+
+from enum import StrEnum
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from personhood.identity.distinct_id import is_illegal
+from personhood.model import Claim, ClaimKind, Person
+
+
+class Refusal(StrEnum):
+    """Why a merge was declined; the value is the ingestion warning's type."""
+
+    ILLEGAL_DISTINCT_ID = "cannot_merge_with_illegal_distinct_id"
+    ALREADY_IDENTIFIED = "cannot_merge_already_identified"
+
+
+class Nothing(Struct, frozen=True):
+    """The claim says nothing: both names are the same."""
+
+
+class Create(Struct, frozen=True):
+    """Neither is known: one new person with both, its uuid from `first`."""
+
+    first: str
+    second: str
+
+
+class Attach(Struct, frozen=True):
+    """One is known: the other name joins its person."""
+
+    person: Person
+    distinct_id: str
+
+
+class Identify(Struct, frozen=True):
+    """Both are one person already; now it is identified."""
+
+    person: Person
+
+
+class Merge(Struct, frozen=True):
+    """Two persons become one: `source` is absorbed, `target` survives."""
+
+    source: Person
+    target: Person
+
+
+class Refuse(Struct, frozen=True):
+    """The claim is declined; the event goes on as an ordinary one."""
+
+    reason: Refusal
+
+
+Decision: TypeAlias = Nothing | Create | Attach | Identify | Merge | Refuse
+
+
+def decide(claim: Claim, *, source: Person | None, target: Person | None) -> Decision:
+    """What becomes of the persons that the claim's two names belong to now."""
+    if claim.source == claim.target:
+        return Nothing()
+    if is_illegal(claim.source) or is_illegal(claim.target):
+        return Refuse(Refusal.ILLEGAL_DISTINCT_ID)
+
+    match source, target:
+        case None, None:
+            return Create(claim.target, claim.source)
+        case Person(), None:
+            # Also when that person is identified: nobody is absorbed by learning a new name.
+            return Attach(source, claim.target)
+        case None, Person():
+            return Attach(target, claim.source)
+        case Person(), Person():
+            return between(claim, source=source, target=target)
+    raise AssertionError("each side is a person or none")
+
+
+def between(claim: Claim, *, source: Person, target: Person) -> Decision:
+    if source.id == target.id:
+        return Identify(target)
+    if source.is_identified and claim.kind is not ClaimKind.MERGE_DANGEROUSLY:
+        return Refuse(Refusal.ALREADY_IDENTIFIED)
+    return Merge(source, target)
