@@ -1,0 +1,78 @@
+"""Pages of a list: which rows, and the URLs of the neighbours (contract: persons-api, 2.1).
+
+Pure; the query string is taken as text, so that a bad number can be named.
+"""
+
+import re
+from typing import TypeVar
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from personhood.errors import InvalidInput
+
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 10_000
+OFFSET_MAX = 2**63 - 1  # PostgreSQL's OFFSET is a bigint
+
+NUMBER = re.compile(r"\s*([+-]?)([0-9]+)\s*", re.ASCII)
+OFFSET = re.compile(r"([&?]offset=)(\d+)", re.ASCII)
+
+Row = TypeVar("Row")
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """`limit` rows from the `offset`th on."""
+
+    limit: int = LIMIT_DEFAULT
+    offset: int = 0
+
+
+def page(limit: str | None, offset: str | None) -> Page:
+    """The page asked for; no limit, an empty one and 0 mean the default.
+
+    Raises InvalidInput naming the parameter.
+    """
+    rows = number(limit, attr="limit") or LIMIT_DEFAULT
+    return Page(limit=min(rows, LIMIT_MAX), offset=min(number(offset, attr="offset"), OFFSET_MAX))
+
+
+def number(text: str | None, *, attr: str) -> int:
+    if not text:
+        return 0
+    match = NUMBER.fullmatch(text)
+    if match is None:
+        raise InvalidInput("A valid integer is required.", attr=attr)
+    sign, digits = match.groups()
+    # 20 digits are beyond every bound here, and thousands of them would be slow to read.
+    value = int(digits.lstrip("0")[:20] or "0")
+    if sign == "-" and value:
+        raise InvalidInput("Ensure this value is greater than or equal to 0.", attr=attr)
+    return value
+
+
+def cut(rows: list[Row], page: Page) -> tuple[list[Row], bool]:
+    """A page's rows out of a look-up of one more than `limit`, and whether more follow."""
+    return rows[: page.limit], len(rows) > page.limit
+
+
+def next_url(url: str, page: Page, *, more: bool) -> str | None:
+    return at_offset(url, page.offset + page.limit) if more else None
+
+
+def previous_url(url: str, page: Page) -> str | None:
+    """None on the first page. A page that starts within the first `limit` rows goes back to 0."""
+    return at_offset(url, max(page.offset - page.limit, 0)) if page.offset else None
+
+
+def at_offset(url: str, offset: int) -> str:
+    """The same request from another row on. `limit` stays as the client sent it, or unsent."""
+    if OFFSET.search(url):
+        return OFFSET.sub(rf"\g<1>{offset}", url)
+    return f"{url}{'&' if '?' in url else '?'}offset={offset}"
+
+
+def absolute(*, scheme: str, host: str, path: str, query: bytes) -> str:
+    """The URL a client asked for, from the parts that ASGI gives."""
+    url = f"{scheme}://{host}{quote(path, safe='/@:')}"
+    return f"{url}?{query.decode('latin-1')}" if query else url
