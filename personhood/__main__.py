@@ -1,0 +1,3 @@
+from personhood.cli import main
+
+main()

@@ -1,0 +1,52 @@
+"""Whether the process lives, whether it can do its work, and its figures. Nobody needs a key."""
+
+import asyncio
+
+import psycopg
+from litestar import MediaType, Response, get
+from litestar.datastructures import State
+from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from personhood import metrics
+from personhood.store.pool import Pool
+
+READINESS_TIMEOUT_S = 2
+
+
+@get("/", media_type=MediaType.TEXT, include_in_schema=False)
+async def root() -> str:
+    return "capture"
+
+
+@get(["/_health", "/_liveness", "/_livez"], media_type=MediaType.TEXT, tags=["health"])
+async def alive() -> str:
+    """200 while the process answers; says nothing of the database."""
+    return "ok"
+
+
+@get(["/_readiness", "/_readyz"], media_type=MediaType.TEXT, tags=["health"])
+async def ready(state: State) -> Response[str]:
+    """200 when the database answers, else 503 and why."""
+    if reason := await obstacle(state.pool):
+        return Response(reason, status_code=HTTP_503_SERVICE_UNAVAILABLE)
+    return Response("ok", status_code=HTTP_200_OK)
+
+
+async def obstacle(pool: Pool) -> str | None:
+    """What keeps us from the database. No word of the driver's: it may name hosts and accounts."""
+    try:
+        async with asyncio.timeout(READINESS_TIMEOUT_S), pool.connection() as conn:
+            await pool.check_connection(conn)
+    except (psycopg.Error, TimeoutError):
+        return "The database does not answer."
+    return None
+
+
+@get("/metrics", tags=["health"], sync_to_thread=True)
+def figures() -> Response[bytes]:
+    """Counters, gauges and histograms in the Prometheus text format."""
+    return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+route_handlers = [root, alive, ready, figures]

@@ -1,0 +1,122 @@
+"""`personhood serve`: a database, worker processes, and a page of welcome."""
+
+import os
+import resource
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from personhood import logs
+from personhood.cli import options, port
+from personhood.settings import Settings
+from personhood.store import embedded
+
+if TYPE_CHECKING:
+    from personhood.cli.bootstrap import Bootstrapped
+
+OPEN_FILES = 16384
+
+
+def serve(
+    *,
+    host: options.Host = None,
+    port: options.Port = None,
+    data_dir: options.DataDir = None,
+    database_url: options.DatabaseUrl = None,
+    workers: options.Workers = None,
+) -> None:
+    """Serve SDKs and the persons API over HTTP.
+
+    Starts the embedded PostgreSQL under the data folder (or uses the database of
+    `--database-url`), brings it to the newest schema, makes the first project and key where there
+    are none, and serves until Ctrl-C or SIGTERM. Port 0 takes any free port.
+
+    Examples:
+
+    ```
+    personhood serve
+    personhood serve --port 9000 --data-dir /var/lib/personhood --workers 2
+    DATABASE_URL=postgresql://me@db/persons personhood serve --host 0.0.0.0
+    ```
+    """
+    # SIGTERM before the workers are there unwinds what was begun, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run(
+            options.settings(
+                host=host, port=port, data_dir=data_dir, database_url=database_url, workers=workers
+            )
+        )
+    except KeyboardInterrupt:
+        return
+
+
+def run(settings: Settings) -> None:
+    logs.configure(settings.log_format)
+    allow_many_connections()
+    if settings.database_url is None:
+        check_not_in_use(settings)
+    with port.held(settings.host, settings.port) as address, shared_metrics():
+        modules = modules_loading()
+        with database(settings) as url:
+            from personhood.cli.bootstrap import bootstrap
+            from personhood.cli.database import prepare, run_once
+
+            prepare(url)
+            made = run_once(url, lambda conn: bootstrap(conn, settings))
+            modules.join()
+            work(msgspec.structs.replace(settings, port=address[1]), url, address, made)
+
+
+def work(settings: Settings, url: str, address: port.Address, made: "Bootstrapped") -> None:
+    from personhood.cli import welcome, workers
+
+    workers.run(settings, url, address, lambda: welcome.show(settings, made))
+
+
+def check_not_in_use(settings: Settings) -> None:
+    """Two servers on one folder mostly share the port too; the folder is the better news."""
+    if settings.data_dir.exists():
+        with embedded.owned(settings.data_dir):
+            return
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    with embedded.running(settings.data_dir) as url:
+        yield url
+
+
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """A folder where workers add up their figures; prometheus_client looks for it on import."""
+    with tempfile.TemporaryDirectory(prefix="personhood-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
+
+
+def modules_loading() -> threading.Thread:
+    """Import the application while PostgreSQL starts; the workers then have it from the fork."""
+
+    def load() -> None:
+        import personhood.app
+        import personhood.cli.workers  # noqa: F401
+
+    thread = threading.Thread(target=load, daemon=True)
+    thread.start()
+    return thread
+
+
+def allow_many_connections() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,29 @@
+"""Rows for people and for programs: a table in a terminal, aligned text in a pipe, or JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def print_json(value: Any) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    console = Console()
+    if console.is_terminal:
+        table = Table(header_style="bold", box=None)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in cells:
+            table.add_row(*map(Text, row))
+        console.print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    for row in [list(columns), *cells]:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())

@@ -1,0 +1,121 @@
+"""Worker processes: how they are started, how they stop, and what they do when left alone."""
+
+import functools
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import MPServer
+
+from personhood import logs
+from personhood.cli.port import Address, local
+from personhood.errors import PersonhoodError
+from personhood.settings import Settings
+
+# A connection that idles between two requests counts too, and browsers keep theirs open.
+CONNECTIONS_MAX = 4096
+DRAIN_TIMEOUT_S = 30
+PARENT_CHECK_S = 0.25
+FIRST_ANSWER_CHECK_S = 0.01
+ANSWER_TIMEOUT_S = 5
+
+# Granian's own log goes where ours goes.
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {},
+    "handlers": {},
+    "loggers": {"_granian": {"propagate": True}},
+}
+
+
+def run(
+    settings: Settings, database_url: str, address: Address, announce: Callable[[], None]
+) -> None:
+    """Serve until SIGINT or SIGTERM; `announce` is called when the first answer has come."""
+    server = Server(settings, address, announce)
+    try:
+        server.serve(
+            target_loader=functools.partial(load, settings, database_url, os.getpid()),
+            wrap_loader=False,
+        )
+    except SystemExit:
+        # Granian's way to say that a worker ended; after a signal they all may.
+        if not server.stop_was_asked:
+            raise PersonhoodError("The workers ended by themselves; see the log above.") from None
+
+
+class Server(MPServer):
+    """Granian, and a word to the outside once it answers."""
+
+    def __init__(self, settings: Settings, address: Address, announce: Callable[[], None]) -> None:
+        super().__init__(
+            target="personhood",
+            address=address[0],
+            port=address[1],
+            interface=Interfaces.ASGI,
+            workers=settings.workers,
+            websockets=False,
+            backlog=CONNECTIONS_MAX,
+            backpressure=CONNECTIONS_MAX,
+            log_level=LogLevels.warning,
+            log_dictconfig=LOGGING,
+            respawn_failed_workers=True,
+            workers_kill_timeout=DRAIN_TIMEOUT_S,
+        )
+        self.announce = announce
+        self.local_address = local(address)
+
+    def startup(self, spawn_target: Any, target_loader: Any) -> None:
+        super().startup(spawn_target, target_loader)
+        # Here and not in a thread: workers are forked, and threads do not survive that well.
+        while not self.main_loop_interrupt.wait(FIRST_ANSWER_CHECK_S):
+            if answers(self.local_address):
+                self.announce()
+                return
+        # A worker that fails before the first answer will fail again: do not respawn it.
+        self.respawn_failed_workers = False
+
+    @property
+    def stop_was_asked(self) -> bool:
+        return self.interrupt_signal
+
+
+def answers(address: Address) -> bool:
+    """Whether a GET of the readiness gives 200. By hand: an HTTP client takes longer to import."""
+    try:
+        with socket.create_connection(address, timeout=ANSWER_TIMEOUT_S) as connection:
+            connection.sendall(b"GET /_readiness HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            return connection.recv(64).split(b" ")[1:2] == [b"200"]
+    except OSError:
+        return False
+
+
+def load(settings: Settings, database_url: str, parent: int) -> Any:
+    """The application; Granian calls this in each new worker, before anything else."""
+    # Until the worker's event loop takes over, a signal must end it: those that were inherited
+    # from the parent would only note it there.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    logs.configure(settings.log_format)
+    threading.Thread(target=follow, args=(parent,), daemon=True).start()
+
+    from personhood.app import create_app
+    from personhood.metrics import Measured
+
+    return Measured(create_app(settings, database_url))
+
+
+def follow(parent: int) -> None:
+    """End this process when its parent has: nobody else would, and it holds the port."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(DRAIN_TIMEOUT_S)
+    os._exit(1)
