@@ -1,6 +1,7 @@
 """The real thing for every test: a PostgreSQL of our own, and a fresh database for each."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from personhood.store import embedded, migrate
 from personhood.store.pool import Pool
 from personhood.store.pool import pool as make_pool
+from tests.server import Server, serving
 
 numbers = count(1)
 
@@ -33,14 +35,35 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def database(postgres: str) -> Iterator[str]:
-    """URL of a database of this test's own, with the newest schema and nothing in it."""
+@contextmanager
+def new_database(postgres: str) -> Iterator[str]:
+    """URL of a database with the newest schema and nothing in it, dropped at the end."""
     name = f"test_{next(numbers)}"
     with psycopg.connect(postgres, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
         yield named(postgres, name)
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """A database of this test's own."""
+    with new_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def server(database: str) -> Iterator[Server]:
+    """A real server process of this test's own, on the test's `database`."""
+    with serving(DATABASE_URL=database) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_server(postgres: str) -> Iterator[Server]:
+    """One server process for a whole module, whose tests do not mind one another's persons."""
+    with new_database(postgres) as url, serving(DATABASE_URL=url) as running:
+        yield running
 
 
 @pytest.fixture
