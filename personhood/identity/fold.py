@@ -56,15 +56,16 @@ class Applied(Struct, frozen=True, kw_only=True):
 class World(Struct, kw_only=True):
     """The ids that the events name, each with a row, and the persons that they lead to.
 
-    `ids` are by text; those in `unstored` have a reserved surrogate id and no row yet. `parents`
-    leads from a merged person's id to the one it merged into. `uuids` are the uuids that persons
-    made for a personless id would get.
+    `ids` are by text; those in `unstored` have a reserved surrogate id and no row yet. `persons`
+    are roots, `versions` those they were read at. `parents` leads from a merged person's id
+    upwards. `uuids` are what persons made for an id without one would get.
     """
 
     project: Project
     ids: dict[str, DistinctId]
     persons: dict[int, Person]
     parents: dict[int, int] = field(default_factory=dict)
+    versions: dict[int, int] = field(default_factory=dict)
     unstored: set[str] = field(default_factory=set)
     uuids: dict[str, UUID] = field(default_factory=dict)
     person_ids: Iterator[int] = field(default_factory=lambda: iter(()))

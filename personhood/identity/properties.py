@@ -109,7 +109,7 @@ def differs(old: JSON, new: JSON) -> bool:
 
 def equal(old: JSON, new: JSON) -> bool:
     """Whether two JSON values are the same, with 1 = 1.0 and true ≠ 1."""
-    kinds = {type(old), type(new)}
+    kinds: set[type] = {type(old), type(new)}
     if kinds == {dict}:
         return old.keys() == new.keys() and all(equal(old[key], new[key]) for key in old)
     if kinds == {list}:

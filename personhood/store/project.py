@@ -7,7 +7,7 @@ from personhood.model import Project
 
 
 async def insert(conn: AsyncConnection, *, name: str, token: str) -> Project:
-    """A new project. Raises psycopg.errors.UniqueViolation (project_token_key) for a taken token."""
+    """A new project. Raises UniqueViolation (project_token_key) for a token that is taken."""
     async with conn.cursor(row_factory=class_row(Project)) as cursor:
         await cursor.execute(
             """

@@ -1,0 +1,203 @@
+"""What a sent event says about its person, and what of it is stored (contract: sections 2.5 to 4).
+
+Pure. One `Sent` becomes one `Event`, or none when it is dropped; whatever is odd about it becomes
+an ingestion warning.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import msgspec
+from msgspec import Struct
+
+from personhood.capture import elements
+from personhood.capture.initial import copied
+from personhood.capture.parse import Sent
+from personhood.errors import BadCapture
+from personhood.identity.distinct_id import text_of
+from personhood.identity.properties import equal
+from personhood.model import (
+    JSON,
+    Claim,
+    ClaimKind,
+    Event,
+    Profile,
+    Project,
+    Properties,
+    Warning,
+)
+
+READ_ONLY = frozenset({"$exception", "$$heatmap"})
+NEVER_PERSONLESS = frozenset({"$identify", "$create_alias", "$merge_dangerously", "$groupidentify"})
+# Keys that SDKs send for themselves and that would only weigh on the store.
+BLOAT = ("ph_product_tours", "$product_tours_activated", "$override_feature_flag_payloads")
+UUID_DIVERGENCE = timedelta(days=3)
+
+encode = msgspec.json.Encoder().encode
+decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+class Reading(Struct):
+    """What one sent event came to."""
+
+    event: Event | None
+    warnings: list[Warning]
+
+
+def read(sent: Sent, project: Project, *, received_at: datetime, ip: str | None) -> Reading:
+    """Read `sent`, which came from `ip`, by the settings of its `project`.
+
+    Raises BadCapture for what no parser before this one has looked at: a number out of range.
+    """
+    try:
+        properties = decoder.decode(sent.properties)
+    except msgspec.DecodeError as error:
+        raise BadCapture(f"failed to parse request: {error}") from None
+    odd = Oddities(sent, received_at)
+    if sent.name == "$$client_ingestion_warning":
+        odd.warn(
+            "client_ingestion_warning", message=properties.get("$$client_ingestion_warning_message")
+        )
+        return Reading(None, odd.warnings)
+    if sent.name == "$snapshot":
+        odd.warn("schema_validation_failed", message="$snapshot is taken at /s/ only")
+        return Reading(None, odd.warnings)
+
+    profile = profile_of(sent, properties, project, odd)
+    if profile is Profile.PERSONLESS and sent.name in NEVER_PERSONLESS:
+        odd.warn(
+            "invalid_event_when_process_person_profile_is_false"
+            if project.person_processing
+            else "event_dropped_person_processing_disabled",
+            eventName=sent.name,
+            distinctId=sent.distinct_id,
+        )
+        return Reading(None, odd.warnings)
+
+    bare = profile is Profile.PERSONLESS or sent.name == "$groupidentify"
+    set_ = merged(properties, "$set", over=sent.set, odd=odd)
+    set_once = merged(properties, "$set_once", over=sent.set_once, odd=odd)
+    if not bare:
+        copied(properties, into=set_, once=set_once)
+    event = Event(
+        uuid=sent.uuid,
+        name=sent.name,
+        distinct_id=sent.distinct_id,
+        timestamp=sent.timestamp,
+        received_at=received_at,
+        properties=b"",
+        elements_chain=elements.chain(properties),
+        profile=profile,
+        claim=None if bare else claim_of(sent, properties),
+        set={} if bare else set_,
+        set_once={} if bare else set_once,
+        unset=() if bare else unset_of(properties, odd),
+        updates_last_seen_at=properties.get("$update_person_last_seen_at") is not False,
+        historical=sent.historical,
+    )
+    event.properties = stored(sent, properties, event, anonymous=project.anonymize_ips, ip=ip)
+    return Reading(event, odd.warnings)
+
+
+def profile_of(sent: Sent, properties: Properties, project: Project, odd: "Oddities") -> Profile:
+    if not project.person_processing:
+        return Profile.PERSONLESS
+    wanted = properties.get("$process_person_profile", True)
+    if wanted is False:
+        return Profile.PERSONLESS
+    if wanted is not True:
+        odd.warn("invalid_process_person_profile", value=wanted, distinctId=sent.distinct_id)
+    return Profile.READ_ONLY if sent.name in READ_ONLY else Profile.FULL
+
+
+def claim_of(sent: Sent, properties: Properties) -> Claim | None:
+    """The claim that an event makes (3.3): the *key* is what counts for `$identify`."""
+    match sent.name:
+        case "$identify" if "$anon_distinct_id" in properties:
+            source = properties["$anon_distinct_id"]
+        case "$create_alias" | "$merge_dangerously" if truthy(properties.get("alias")):
+            source = properties["alias"]
+        case _:
+            return None
+    return Claim(ClaimKind(sent.name), text_of(source), sent.distinct_id)
+
+
+def truthy(value: JSON) -> bool:
+    """JavaScript's truthiness: an empty list or object counts as given."""
+    return isinstance(value, dict | list) or bool(value)
+
+
+def merged(
+    properties: Properties, key: str, *, over: Properties | None, odd: "Oddities"
+) -> Properties:
+    """`properties[key]` with the top level's own value laid over it."""
+    given = properties.get(key)
+    if given is not None and not isinstance(given, dict):
+        odd.warn("malformed_event_properties", key=key, message="not an object")
+    below = cast(Properties, given) if isinstance(given, dict) else {}
+    return {**below, **(over or {})}
+
+
+def unset_of(properties: Properties, odd: "Oddities") -> tuple[str, ...]:
+    match given := properties.get("$unset"):
+        case None:
+            return ()
+        case list() | dict():
+            keys = list(cast(list[JSON], given))  # of an object, its keys
+            return tuple(key for key in keys if isinstance(key, str))
+        case _:
+            odd.warn("malformed_event_properties", key="$unset", message="no list and no object")
+            return ()
+
+
+def stored(
+    sent: Sent, properties: Properties, event: Event, *, anonymous: bool, ip: str | None
+) -> bytes:
+    """The properties as they are stored: the client's own bytes wherever that is possible.
+
+    Keys that are added go behind them; of two equal keys jsonb keeps the last.
+    """
+    unwanted = [key for key in (*BLOAT, "$elements", "$elements_chain") if key in properties]
+    if properties.get("$process_person_profile") is True:
+        unwanted.append("$process_person_profile")
+    added: Properties = {}
+    if event.profile is Profile.PERSONLESS or event.name == "$groupidentify":
+        unwanted += [key for key in ("$set", "$set_once", "$unset") if key in properties]
+    else:
+        for key, value in (("$set", event.set), ("$set_once", event.set_once)):
+            if value and not equal(value, properties.get(key)):
+                added[key] = value
+    if anonymous:
+        unwanted += ["$ip"] if "$ip" in properties else []
+    elif ip is not None and "$ip" not in properties:
+        added["$ip"] = ip
+    if sent.sent_at is not None:
+        added["$sent_at"] = sent.sent_at.isoformat()
+
+    if unwanted or not properties:
+        kept = {key: value for key, value in properties.items() if key not in unwanted}
+        return encode({**kept, **added})
+    if added:
+        return sent.properties.rstrip()[:-1] + b"," + encode(added)[1:]
+    return sent.properties
+
+
+class Oddities:
+    """Gathers the warnings about one event."""
+
+    def __init__(self, sent: Sent, at: datetime) -> None:
+        self.warnings: list[Warning] = []
+        self.sent = sent
+        self.at = at
+        if sent.invalid_timestamp is not None:
+            self.warn("ignored_invalid_timestamp", value=sent.invalid_timestamp[:200])
+        if sent.uuid.version == 7:
+            made = sent.uuid.int >> 80  # milliseconds since 1970 (RFC 9562, 5.7)
+            apart_s = abs(made / 1000 - sent.timestamp.timestamp())
+            if apart_s > UUID_DIVERGENCE.total_seconds():
+                self.warn("event_uuid_timestamp_divergent", timestamp=sent.timestamp.isoformat())
+
+    def warn(self, type: str, **details: JSON) -> None:
+        self.warnings.append(
+            Warning(type=type, at=self.at, event_uuid=self.sent.uuid, details=details)
+        )

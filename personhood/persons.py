@@ -1,0 +1,200 @@
+"""The verbs: where identity, store and ledger meet in one transaction.
+
+`apply` lets events happen. It reads what they name, folds them in memory, locks the persons that
+come out changed, and writes if nobody was faster; otherwise it starts over. So the locks are held
+for the time of the writes only, in id order, and a group that changes no person takes none.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from msgspec import Struct, field
+from psycopg import AsyncConnection, errors
+
+from personhood.errors import NotFound, Overloaded
+from personhood.identity.distinct_id import person_uuid
+from personhood.identity.fold import World, fold
+from personhood.model import DistinctId, Event, Person, Project, Properties, Warning
+from personhood.store import distinct_id, entry, event, merge, person, person_page, warning
+from personhood.store.pool import Pool, encode
+
+ATTEMPTS_MAX = 12
+BACKOFF_S = 0.002  # doubled after each attempt, with jitter
+
+CONFLICTS = (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected)
+
+
+class Work(Struct, kw_only=True):
+    """What one request brings to one project, in order."""
+
+    project: Project
+    events: list[Event]
+    warnings: list[Warning] = field(default_factory=list)
+    api_key_id: int | None = None
+    request_id: UUID | None = None
+
+
+class Stale(Exception):
+    """Somebody changed what was read before it was locked."""
+
+
+async def apply(pool: Pool, works: Sequence[Work]) -> list[World]:
+    """Let all events of `works` happen, in one transaction: all of it is durable, or nothing.
+
+    An event whose uuid is stored already changes nothing. Raises Overloaded when others were
+    faster ATTEMPTS_MAX times, and whatever psycopg raises for data that PostgreSQL refuses.
+    """
+    for attempt in range(ATTEMPTS_MAX):
+        try:
+            async with pool.connection() as conn, conn.transaction():
+                # Projects in id order, as everything that is locked.
+                return [
+                    await apply_work(conn, work)
+                    for work in sorted(works, key=lambda work: work.project.id)
+                ]
+        except (Stale, *CONFLICTS):
+            await asyncio.sleep(BACKOFF_S * 2**attempt * random.random())
+    raise Overloaded("transient error, please retry")
+
+
+async def apply_work(conn: AsyncConnection, work: Work) -> World:
+    events = await unknown(conn, work)
+    world = await read_world(conn, work, events)
+    rows = [event.Row(each, fold(world, each)) for each in events]
+    await claim_rows(conn, world)
+    await write_world(conn, world)
+    if rows:
+        await event.insert_all(conn, work.project.id, rows)
+    if warnings := work.warnings + world.warnings:
+        await warning.insert_all(conn, work.project.id, warnings)
+    return world
+
+
+async def unknown(conn: AsyncConnection, work: Work) -> list[Event]:
+    """The events that are not stored yet, each uuid once; forgets the warnings of the others."""
+    first = {each.uuid: each for each in reversed(work.events)}
+    if not first:
+        return []
+    stored = await event.known(conn, work.project.id, list(first))
+    if stored:
+        work.warnings = [each for each in work.warnings if each.event_uuid not in stored]
+    return [each for uuid, each in reversed(first.items()) if uuid not in stored]
+
+
+async def read_world(conn: AsyncConnection, work: Work, events: Iterable[Event]) -> World:
+    """The world that `events` name: what is there, and ids reserved for what is not."""
+    project_id = work.project.id
+    names = {each.distinct_id for each in events}
+    names |= {each.claim.source for each in events if each.claim is not None}
+    world = World(
+        project=work.project,
+        ids={},
+        persons={},
+        api_key_id=work.api_key_id,
+        request_id=work.request_id,
+    )
+    if not names:
+        return world
+    found = await distinct_id.find(conn, project_id, sorted(names))
+    world.ids, world.persons, world.parents = found.ids, found.persons, found.parents
+    world.versions = {id: each.version for id, each in found.persons.items()}
+
+    texts = sorted(text for text in names if text not in found.ids or is_personless(found, text))
+    if texts:
+        uuids = [person_uuid(project_id, text) for text in texts]
+        reserved = await distinct_id.reserve(conn, project_id, texts=texts, uuids=uuids)
+        for each, derived in zip(reserved, uuids, strict=True):
+            again = each.uuid_taken or each.generation > 1
+            world.uuids[each.distinct_id] = uuid4() if again else derived
+            if each.distinct_id not in world.ids:
+                world.unstored.add(each.distinct_id)
+                world.ids[each.distinct_id] = DistinctId(
+                    id=each.distinct_id_id,
+                    project_id=project_id,
+                    distinct_id=each.distinct_id,
+                    generation=each.generation,
+                )
+        world.person_ids = iter([each.person_id for each in reserved])
+    return world
+
+
+def is_personless(found: distinct_id.Found, text: str) -> bool:
+    return found.ids[text].person_id is None
+
+
+async def claim_rows(conn: AsyncConnection, world: World) -> None:
+    """Lock what is to be changed; raises Stale when it is no longer what was read."""
+    joined = [each.id for each in world.attached if each.distinct_id not in world.unstored]
+    if joined and len(await distinct_id.lock_personless(conn, joined)) < len(joined):
+        raise Stale
+    touched = (world.changed.keys() | world.seen.keys()) - world.created.keys()
+    if touched:
+        locked = await person.lock(conn, touched)
+        if any(locked.get(id) != world.versions[id] for id in touched):
+            raise Stale
+
+
+async def write_world(conn: AsyncConnection, world: World) -> None:
+    """Persons, then the ids that lead to them, then what the ledger says of both."""
+    project_id = world.project.id
+    changed = [each for id, each in world.changed.items() if id not in world.created]
+    if world.created:
+        await person.insert_all(conn, list(world.created.values()))
+    new = [world.ids[text] for text in sorted(world.unstored & world.used)]
+    if new:
+        await distinct_id.insert_all(conn, new)
+    if joined := [each for each in world.attached if each.distinct_id not in world.unstored]:
+        await distinct_id.attach_all(conn, joined)
+    if changed:
+        await person.update_all(conn, changed)
+    if seen := [
+        each
+        for id, each in world.seen.items()
+        if id not in world.created and id not in world.changed
+    ]:
+        await person.see_all(conn, seen)
+    if world.merges:
+        await merge.insert_all(conn, project_id, world.merges)
+        for each in world.merges:
+            await person.compress(conn, source_id=each.source_id, target_id=each.target_id)
+    if world.entries:
+        await entry.insert_all(conn, project_id, world.entries)
+
+
+async def patch(
+    pool: Pool,
+    project: Project,
+    found: Person,
+    properties: Properties,
+    *,
+    api_key_id: int,
+    request_id: UUID,
+) -> Person:
+    """Set `properties` on a person, by a `$set` event of its first distinct id (persons-api 1.1).
+
+    Tells the person after it. Raises NotFound when it is gone.
+    """
+    async with pool.connection() as conn:
+        owned = await person_page.distinct_ids_of(conn, project.id, [found.id], limit=1)
+        names = owned[found.id]
+    if not names:
+        raise NotFound
+    now = datetime.now(UTC)
+    change = Event(
+        uuid=uuid4(),
+        name="$set",
+        distinct_id=names[0],
+        timestamp=now,
+        received_at=now,
+        properties=encode({"$set": properties}),
+        set=properties,
+        updates_last_seen_at=False,
+    )
+    work = Work(project=project, events=[change], api_key_id=api_key_id, request_id=request_id)
+    [world] = await apply(pool, [work])
+    after = world.root(names[0])
+    assert after is not None, "a $set event has a person"
+    return after

@@ -1,0 +1,161 @@
+"""Distinct ids: the rows that events refer to, and the way from a text to its person."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from personhood.model import DistinctId, Person
+
+
+class Reserved(Struct, kw_only=True):
+    """What a distinct id without a person gets if an event makes one of it.
+
+    `generation` counts the earlier lives of the text whose events are still there; `uuid_taken`
+    tells that the uuid derived from it belongs to a person already.
+    """
+
+    distinct_id: str
+    distinct_id_id: int
+    person_id: int
+    generation: int
+    uuid_taken: bool
+
+
+class Found(Struct, kw_only=True):
+    """What the store knows of some texts: their rows, the roots, the way up from other leaves."""
+
+    ids: dict[str, DistinctId]
+    persons: dict[int, Person]
+    parents: dict[int, int]
+
+
+async def find(conn: AsyncConnection, project_id: int, texts: Sequence[str]) -> Found:
+    """The live rows of `texts`, each with the root of its person, in one statement."""
+    cursor = await conn.execute(
+        """
+        WITH RECURSIVE found AS MATERIALIZED (
+            SELECT id, distinct_id, generation, person_id
+              FROM distinct_id
+             WHERE project_id = %(project_id)s
+               AND distinct_id = ANY(%(texts)s)
+               AND ended_at IS NULL
+        ), up AS (
+            SELECT p.id AS leaf_id, p.id, p.merged_into_id
+              FROM (SELECT DISTINCT person_id FROM found WHERE person_id IS NOT NULL) AS leaf
+              JOIN person p ON p.id = leaf.person_id
+            UNION ALL
+            SELECT up.leaf_id, p.id, p.merged_into_id
+              FROM up
+              JOIN person p ON p.id = up.merged_into_id
+        )
+        SELECT f.distinct_id, f.id, f.generation, f.person_id,
+               r.id, r.uuid, r.properties, r.is_identified, r.created_at, r.last_seen_at, r.version
+          FROM found f
+          LEFT JOIN up ON up.leaf_id = f.person_id AND up.merged_into_id IS NULL
+          LEFT JOIN person r ON r.id = up.id
+        """,
+        {"project_id": project_id, "texts": texts},
+        binary=True,
+    )
+    found = Found(ids={}, persons={}, parents={})
+    async for row in cursor:
+        text, id, generation, leaf_id, root_id, *root = row
+        found.ids[text] = DistinctId(
+            id=id,
+            project_id=project_id,
+            distinct_id=text,
+            person_id=leaf_id,
+            generation=generation,
+        )
+        if root_id is not None and root_id not in found.persons:
+            uuid, properties, is_identified, created_at, last_seen_at, version = root
+            found.persons[root_id] = Person(
+                id=root_id,
+                project_id=project_id,
+                uuid=uuid,
+                properties=properties,
+                is_identified=is_identified,
+                created_at=created_at,
+                last_seen_at=last_seen_at,
+                version=version,
+            )
+        if leaf_id is not None and root_id is not None and leaf_id != root_id:
+            found.parents[leaf_id] = root_id
+    return found
+
+
+async def reserve(
+    conn: AsyncConnection, project_id: int, *, texts: Sequence[str], uuids: Sequence[UUID]
+) -> list[Reserved]:
+    """Ids for what may be made of `texts`, whose derived person uuids are `uuids`."""
+    async with conn.cursor(row_factory=class_row(Reserved), binary=True) as cursor:
+        await cursor.execute(
+            """
+            SELECT t.distinct_id,
+                   nextval('distinct_id_id_seq') AS distinct_id_id,
+                   nextval('person_id_seq') AS person_id,
+                   1 + coalesce((SELECT max(d.generation)
+                                   FROM distinct_id d
+                                  WHERE d.project_id = %(project_id)s
+                                    AND d.distinct_id = t.distinct_id
+                                    AND d.ended_at IS NOT NULL), 0) AS generation,
+                   EXISTS (SELECT FROM person p
+                            WHERE p.project_id = %(project_id)s
+                              AND p.uuid = t.uuid) AS uuid_taken
+              FROM unnest(%(texts)s::text[], %(uuids)s::uuid[]) AS t (distinct_id, uuid)
+            """,
+            {"project_id": project_id, "texts": texts, "uuids": uuids},
+        )
+        return await cursor.fetchall()
+
+
+async def lock_personless(conn: AsyncConnection, ids: Iterable[int]) -> list[int]:
+    """Lock rows that are about to get a person, in order; tells which are still without one."""
+    cursor = await conn.execute(
+        """
+        SELECT id
+          FROM distinct_id
+         WHERE id = ANY(%(ids)s)
+           AND person_id IS NULL
+           AND ended_at IS NULL
+         ORDER BY id
+           FOR UPDATE
+        """,
+        {"ids": sorted(ids)},
+    )
+    return [row[0] async for row in cursor]
+
+
+async def insert_all(conn: AsyncConnection, ids: Sequence[DistinctId]) -> None:
+    """Raises UniqueViolation (distinct_id_live) when somebody else made one of them meanwhile."""
+    await conn.execute(
+        """
+        INSERT INTO distinct_id (id, project_id, distinct_id, generation, person_id)
+        SELECT *
+          FROM unnest(%(ids)s::bigint[], %(projects)s::bigint[], %(texts)s::text[],
+                      %(generations)s::int[], %(persons)s::bigint[])
+        """,
+        {
+            "ids": [row.id for row in ids],
+            "projects": [row.project_id for row in ids],
+            "texts": [row.distinct_id for row in ids],
+            "generations": [row.generation for row in ids],
+            "persons": [row.person_id for row in ids],
+        },
+    )
+
+
+async def attach_all(conn: AsyncConnection, ids: Sequence[DistinctId]) -> None:
+    """Give rows that were personless their person."""
+    await conn.execute(
+        """
+        UPDATE distinct_id d
+           SET person_id = t.person_id
+          FROM unnest(%(ids)s::bigint[], %(persons)s::bigint[]) AS t (id, person_id)
+         WHERE d.id = t.id
+        """,
+        {"ids": [row.id for row in ids], "persons": [row.person_id for row in ids]},
+    )

@@ -1,0 +1,125 @@
+"""Events: stored once by uuid, in monthly partitions that are made when their month comes up."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import AsyncConnection, sql
+
+from personhood.identity.fold import Applied
+from personhood.model import Event
+from personhood.store.pool import raw_jsonb
+
+FIRST_MONTH = (1990, 1)
+Month = tuple[int, int]  # year, month
+
+
+class Row(Struct, frozen=True):
+    """An event and how it stood to its person."""
+
+    event: Event
+    applied: Applied
+
+
+async def known(conn: AsyncConnection, project_id: int, uuids: Sequence[UUID]) -> set[UUID]:
+    """Which of `uuids` are stored already, in whatever month."""
+    cursor = await conn.execute(
+        """
+        SELECT uuid
+          FROM event_key
+         WHERE project_id = %(project_id)s
+           AND uuid = ANY(%(uuids)s)
+        """,
+        {"project_id": project_id, "uuids": uuids},
+        binary=True,
+    )
+    return {row[0] async for row in cursor}
+
+
+async def insert_all(conn: AsyncConnection, project_id: int, rows: Sequence[Row]) -> None:
+    """Raises UniqueViolation (event_key_pkey) when somebody else stored one of them meanwhile."""
+    async with (
+        conn.cursor() as cursor,
+        cursor.copy(
+            """
+            COPY event_key (project_id, uuid, distinct_id_id, timestamp)
+            FROM STDIN (FORMAT BINARY)
+            """
+        ) as copy,
+    ):
+        copy.set_types(["int8", "uuid", "int8", "timestamptz"])
+        # By uuid, so that two groups with the same events wait for one another in one order only.
+        for row in sorted(rows, key=lambda row: row.event.uuid.int):
+            await copy.write_row(
+                (project_id, row.event.uuid, row.applied.distinct_id_id, row.event.timestamp)
+            )
+    async with (
+        conn.cursor() as cursor,
+        cursor.copy(
+            """
+            COPY event (project_id, distinct_id_id, timestamp, uuid, name, received_at, person_id,
+                        person_version, person_mode, elements_chain, properties)
+            FROM STDIN (FORMAT BINARY)
+            """
+        ) as copy,
+    ):
+        copy.set_types(
+            ["int8", "int8", "timestamptz", "uuid", "text", "timestamptz", "int8", "int8", "int2",
+             "text", "jsonb"]
+        )  # fmt: skip
+        for row in rows:
+            event, applied = row.event, row.applied
+            await copy.write_row(
+                (
+                    project_id,
+                    applied.distinct_id_id,
+                    event.timestamp,
+                    event.uuid,
+                    event.name,
+                    event.received_at,
+                    applied.person_id,
+                    applied.version,
+                    applied.mode.value,
+                    event.elements_chain,
+                    raw_jsonb(event.properties),
+                )
+            )
+
+
+def months_of(timestamps: Iterable[datetime]) -> set[Month]:
+    """The months whose partitions these times need; none for what is older than the first."""
+    months = {(at.year, at.month) for at in timestamps}
+    return {month for month in months if month >= FIRST_MONTH}
+
+
+async def make_partition(conn: AsyncConnection, month: Month) -> None:
+    """The partition of `month` (UTC), unless it is there.
+
+    Made beside the table and then attached, which neither waits for readers and writers of the
+    other months nor holds them up (PostgreSQL manual, ALTER TABLE … ATTACH PARTITION).
+    """
+    year, number = month
+    start = datetime(year, number, 1, tzinfo=UTC)
+    end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+    name = f"event_{year:04}_{number:02}"
+    async with conn.transaction():
+        await conn.execute("SELECT pg_advisory_xact_lock(hashtext('event partition'))")
+        cursor = await conn.execute("SELECT to_regclass(%(name)s)", {"name": name})
+        if await cursor.fetchone() != (None,):
+            return
+        await conn.execute(
+            sql.SQL(
+                """
+                CREATE TABLE {name} (LIKE event INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+                ALTER TABLE {name} ADD CONSTRAINT {key} PRIMARY KEY
+                    (distinct_id_id, timestamp, uuid);
+                ALTER TABLE event ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})
+                """
+            ).format(
+                name=sql.Identifier(name),
+                key=sql.Identifier(f"{name}_pkey"),
+                start=sql.Literal(start),
+                end=sql.Literal(end),
+            )
+        )

@@ -1,0 +1,117 @@
+"""Persons as ingestion writes them: by arrays, however many an ingest group touches."""
+
+from collections.abc import Iterable, Sequence
+
+from psycopg import AsyncConnection
+
+from personhood.model import Person
+from personhood.store.pool import encode
+
+CHILDREN_COMPRESSED_MAX = 100
+
+
+async def lock(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, int]:
+    """Lock persons in id order; tells the version of each that is (still) a root."""
+    cursor = await conn.execute(
+        """
+        SELECT id, version, merged_into_id
+          FROM person
+         WHERE id = ANY(%(ids)s)
+         ORDER BY id
+           FOR NO KEY UPDATE
+        """,
+        {"ids": sorted(ids)},
+        binary=True,
+    )
+    return {id: version async for id, version, parent in cursor if parent is None}
+
+
+async def insert_all(conn: AsyncConnection, persons: Sequence[Person]) -> None:
+    """Raises UniqueViolation (person_uuid_key) when somebody else made one of them meanwhile."""
+    await conn.execute(
+        """
+        INSERT INTO person (id, project_id, uuid, properties, is_identified, created_at,
+                            last_seen_at, version, merged_into_id)
+        SELECT id, project_id, uuid, properties::jsonb, is_identified, created_at,
+               last_seen_at, version, merged_into_id
+          FROM unnest(%(ids)s::bigint[], %(projects)s::bigint[], %(uuids)s::uuid[],
+                      %(properties)s::text[], %(identified)s::boolean[],
+                      %(created)s::timestamptz[], %(seen)s::timestamptz[],
+                      %(versions)s::bigint[], %(parents)s::bigint[])
+            AS t (id, project_id, uuid, properties, is_identified, created_at, last_seen_at,
+                  version, merged_into_id)
+        """,
+        columns(persons)
+        | {
+            "projects": [person.project_id for person in persons],
+            "uuids": [person.uuid for person in persons],
+        },
+    )
+
+
+async def update_all(conn: AsyncConnection, persons: Sequence[Person]) -> None:
+    """Write persons that are locked. What only moved `last_seen_at` goes to `see_all`."""
+    await conn.execute(
+        """
+        UPDATE person p
+           SET properties = t.properties::jsonb,
+               is_identified = t.is_identified,
+               created_at = t.created_at,
+               last_seen_at = t.last_seen_at,
+               version = t.version,
+               merged_into_id = t.merged_into_id
+          FROM unnest(%(ids)s::bigint[], %(properties)s::text[], %(identified)s::boolean[],
+                      %(created)s::timestamptz[], %(seen)s::timestamptz[],
+                      %(versions)s::bigint[], %(parents)s::bigint[])
+            AS t (id, properties, is_identified, created_at, last_seen_at, version,
+                  merged_into_id)
+         WHERE p.id = t.id
+        """,
+        columns(persons),
+    )
+
+
+async def see_all(conn: AsyncConnection, persons: Sequence[Person]) -> None:
+    await conn.execute(
+        """
+        UPDATE person p
+           SET last_seen_at = greatest(p.last_seen_at, t.last_seen_at)
+          FROM unnest(%(ids)s::bigint[], %(seen)s::timestamptz[]) AS t (id, last_seen_at)
+         WHERE p.id = t.id
+        """,
+        {
+            "ids": [person.id for person in persons],
+            "seen": [person.last_seen_at for person in persons],
+        },
+    )
+
+
+async def compress(conn: AsyncConnection, *, source_id: int, target_id: int) -> None:
+    """Point what had merged into the source at the target, while it is few: reads walk less.
+
+    Larger families keep their way by two steps or more; it is as correct.
+    """
+    await conn.execute(
+        """
+        UPDATE person
+           SET merged_into_id = %(target_id)s
+         WHERE merged_into_id = %(source_id)s
+           AND (SELECT count(*)
+                  FROM (SELECT FROM person
+                         WHERE merged_into_id = %(source_id)s
+                         LIMIT %(most)s + 1) AS child) <= %(most)s
+        """,
+        {"source_id": source_id, "target_id": target_id, "most": CHILDREN_COMPRESSED_MAX},
+    )
+
+
+def columns(persons: Sequence[Person]) -> dict[str, object]:
+    return {
+        "ids": [person.id for person in persons],
+        "properties": [encode(person.properties).decode() for person in persons],
+        "identified": [person.is_identified for person in persons],
+        "created": [person.created_at for person in persons],
+        "seen": [person.last_seen_at for person in persons],
+        "versions": [person.version for person in persons],
+        "parents": [person.merged_into_id for person in persons],
+    }

@@ -1,0 +1,58 @@
+"""Events through identity, store and ledger, in a real database."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from personhood import persons
+from personhood.capture import claims
+from personhood.capture.parse import Sent
+from personhood.model import Project
+from personhood.persons import Work
+from personhood.store import event, person_page, project
+from personhood.store.pool import Pool, encode
+
+NOW = datetime(2024, 3, 5, 12, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+async def shop(pool: Pool) -> Project:
+    async with pool.connection() as conn:
+        await event.make_partition(conn, (2024, 3))
+        return await project.insert(conn, name="Shop", token="phc_shop")
+
+
+def sent(name: str, distinct_id: str, uuid: UUID | None = None, **properties: object) -> Sent:
+    return Sent(
+        name=name,
+        distinct_id=distinct_id,
+        uuid=uuid or uuid4(),
+        timestamp=NOW,
+        properties=encode(properties),
+    )
+
+
+def work(shop: Project, *events: Sent) -> Work:
+    readings = [claims.read(each, shop, received_at=NOW, ip=None) for each in events]
+    return Work(
+        project=shop,
+        events=[each.event for each in readings if each.event is not None],
+        warnings=[warning for each in readings for warning in each.warnings],
+    )
+
+
+async def test_two(pool: Pool, shop: Project) -> None:
+    await persons.apply(
+        pool,
+        [work(shop, sent("page", "a", **{"$set": {"n": 1}}), sent("page", "b"))],
+    )
+    await persons.apply(pool, [work(shop, sent("$identify", "b", **{"$anon_distinct_id": "a"}))])
+    async with pool.connection() as conn:
+        person = await person_page.by_distinct_id(conn, shop.id, "a")
+        assert person is not None
+        assert person.properties["n"] == 1
+        assert person.is_identified
+        assert await person_page.distinct_ids_of(conn, shop.id, [person.id], limit=None) == {
+            person.id: ["a", "b"]
+        }
