@@ -12,15 +12,20 @@ from cyclopts import App
 from personhood import __version__
 from personhood.errors import PersonhoodError
 
+SERVE = """Serve SDKs and the persons API.
+
+Starts the embedded PostgreSQL under the data folder (or uses the database of `--database-url`),
+brings it to the newest schema, makes the first project and key where there are none, and serves
+until Ctrl-C or SIGTERM. Port 0 takes any free port.
+"""
+
 app = App(
     name="personhood",
     help="A self-hosted person store that PostHog SDKs talk to.",
     version=__version__,
     help_format="markdown",
 )
-app.command(
-    "personhood.cli.serve:serve", name="serve", help="Serve SDKs and the persons API over HTTP."
-)
+app.command("personhood.cli.serve:app", name="serve", help=SERVE)
 app.command("personhood.cli.project:app", name="project", help="Create and list projects.")
 app.command("personhood.cli.key:app", name="key", help="Create, list and revoke API keys.")
 

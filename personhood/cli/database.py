@@ -64,7 +64,8 @@ def translated() -> Iterator[None]:
     try:
         yield
     except psycopg.OperationalError as error:
-        raise DatabaseFailed(f"The database does not answer: {str(error).strip()}") from error
+        reason = " ".join(str(error).split())
+        raise DatabaseFailed(f"The database does not answer: {reason}") from error
     except psycopg.ProgrammingError as error:
         if error.sqlstate is not None:
             raise

@@ -22,10 +22,15 @@ Scopes = Annotated[
 Project = Annotated[
     int | None, Parameter(help="Id of the one project it opens; all when left out.")
 ]
-Label = Annotated[str, Parameter(help="What it is for.")]
+Label = Annotated[str, Parameter(help="What it is for.", show_default=False)]
 
 
-@app.command
+@app.command(
+    help_epilogue=options.examples(
+        "personhood key create --scopes '*'",
+        "personhood key create --scopes person:read,person:write --project 1",
+    ),
+)
 def create(
     *,
     scopes: Scopes,
@@ -35,15 +40,7 @@ def create(
     data_dir: options.DataDir = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """Create a personal API key and print it. It is not stored and cannot be shown again.
-
-    Examples:
-
-    ```
-    personhood key create --scopes '*'
-    personhood key create --scopes person:read,person:write --project 1 --label dashboard
-    ```
-    """
+    """Create a personal API key and print it. It is not stored and cannot be shown again."""
     allowed = tokens.scopes(scopes)
     settings = options.settings(data_dir=data_dir, database_url=database_url)
     key = tokens.new_key()
@@ -61,22 +58,20 @@ def create(
     tables.print_rows(["ID", "SCOPES", "PROJECT", "KEY (shown once)"], [[*described(made), key]])
 
 
-@app.command(name="list")
+@app.command(
+    name="list",
+    help_epilogue=options.examples(
+        "personhood key list",
+        "personhood key list --json",
+    ),
+)
 def list_(
     *,
     json: options.Json = False,
     data_dir: options.DataDir = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """List the keys, revoked ones too; never the keys themselves.
-
-    Examples:
-
-    ```
-    personhood key list
-    personhood key list --json
-    ```
-    """
+    """List the keys, revoked ones too; never the keys themselves."""
     settings = options.settings(data_dir=data_dir, database_url=database_url)
     with database.reachable(settings) as url:
         keys = database.run_once(url, store.all_keys)
@@ -96,27 +91,19 @@ def list_(
     )
 
 
-@app.command
+@app.command(
+    help_epilogue=options.examples(
+        "personhood key revoke 3",
+    ),
+)
 def revoke(
-    id: int,
+    id: Annotated[int, Parameter(help="As `personhood key list` shows it.")],
     /,
     *,
     data_dir: options.DataDir = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """Revoke a key: from the next request on it opens nothing.
-
-    Examples:
-
-    ```
-    personhood key revoke 3
-    ```
-
-    Parameters
-    ----------
-    id
-        As `personhood key list` shows it.
-    """
+    """Revoke a key: from the next request on it opens nothing."""
     settings = options.settings(data_dir=data_dir, database_url=database_url)
     with database.reachable(settings) as url:
         if not database.run_once(url, lambda conn: store.revoke(conn, id)):

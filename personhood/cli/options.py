@@ -29,7 +29,12 @@ Port = Annotated[int | None, option("port", validator=Number(gte=0, lte=PORT_MAX
 DataDir = Annotated[Path | None, option("data_dir")]
 DatabaseUrl = Annotated[str | None, option("database_url")]
 Workers = Annotated[int | None, option("workers", validator=Number(gte=1))]
-Json = Annotated[bool, Parameter(help="Print JSON.", negative="")]
+Json = Annotated[bool, Parameter(help="Print JSON.", negative="", show_default=False)]
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's `--help`."""
+    return "\n".join(["Examples:", "```", *lines, "```"])
 
 
 def settings(environ: Mapping[str, str] = os.environ, **options: Any) -> Settings:

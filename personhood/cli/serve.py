@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
+from cyclopts import App
 
 from personhood import logs
 from personhood.cli import options, port
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 OPEN_FILES = 16384
 
 
+app = App(
+    name="serve",
+    help_epilogue=options.examples(
+        "personhood serve",
+        "personhood serve --port 9000 --data-dir /var/lib/personhood --workers 2",
+        "DATABASE_URL=postgresql://me@db/persons personhood serve --host 0.0.0.0",
+    ),
+)
+
+
+@app.default
 def serve(
     *,
     host: options.Host = None,
@@ -30,20 +42,6 @@ def serve(
     database_url: options.DatabaseUrl = None,
     workers: options.Workers = None,
 ) -> None:
-    """Serve SDKs and the persons API over HTTP.
-
-    Starts the embedded PostgreSQL under the data folder (or uses the database of
-    `--database-url`), brings it to the newest schema, makes the first project and key where there
-    are none, and serves until Ctrl-C or SIGTERM. Port 0 takes any free port.
-
-    Examples:
-
-    ```
-    personhood serve
-    personhood serve --port 9000 --data-dir /var/lib/personhood --workers 2
-    DATABASE_URL=postgresql://me@db/persons personhood serve --host 0.0.0.0
-    ```
-    """
     # SIGTERM before the workers are there unwinds what was begun, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -23,8 +23,10 @@ def show(settings: Settings, made: Bootstrapped) -> None:
     console = Console(soft_wrap=True, highlight=False)
     if console.is_terminal:
         table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim")
+        table.add_column(overflow="fold")  # a key cut short would be lost
         for name, value, note in rows:
-            table.add_row(Text(name, "dim"), Text(value, "bold"), Text(note, "green"))
+            table.add_row(name, Text.assemble((value, "bold"), "\n" * bool(note), (note, "green")))
         console.print(
             Panel(table, title=f"personhood {__version__}", expand=False, padding=(1, 2)),
             soft_wrap=False,
