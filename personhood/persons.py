@@ -37,11 +37,19 @@ class Work(Struct, kw_only=True):
     request_id: UUID | None = None
 
 
+class Outcome(Struct, kw_only=True):
+    """What came of a piece of work: how many of its events were new, and every warning."""
+
+    world: World
+    stored: int
+    warnings: list[Warning]
+
+
 class Stale(Exception):
     """Somebody changed what was read before it was locked."""
 
 
-async def apply(pool: Pool, works: Sequence[Work]) -> list[World]:
+async def apply(pool: Pool, works: Sequence[Work]) -> list[Outcome]:
     """Let all events of `works` happen, in one transaction: all of it is durable, or nothing.
 
     An event whose uuid is stored already changes nothing. Raises Overloaded when others were
@@ -60,7 +68,7 @@ async def apply(pool: Pool, works: Sequence[Work]) -> list[World]:
     raise Overloaded("transient error, please retry")
 
 
-async def apply_work(conn: AsyncConnection, work: Work) -> World:
+async def apply_work(conn: AsyncConnection, work: Work) -> Outcome:
     events = await unknown(conn, work)
     world = await read_world(conn, work, events)
     rows = [event.Row(each, fold(world, each)) for each in events]
@@ -68,20 +76,27 @@ async def apply_work(conn: AsyncConnection, work: Work) -> World:
     await write_world(conn, world)
     if rows:
         await event.insert_all(conn, work.project.id, rows)
-    if warnings := work.warnings + world.warnings:
+    warnings = news(work, events) + world.warnings
+    if warnings:
         await warning.insert_all(conn, work.project.id, warnings)
-    return world
+    return Outcome(world=world, stored=len(rows), warnings=warnings)
 
 
 async def unknown(conn: AsyncConnection, work: Work) -> list[Event]:
-    """The events that are not stored yet, each uuid once; forgets the warnings of the others."""
-    first = {each.uuid: each for each in reversed(work.events)}
+    """The events that are not stored yet, each uuid once: its first."""
+    first: dict[UUID, Event] = {}
+    for each in work.events:
+        first.setdefault(each.uuid, each)
     if not first:
         return []
     stored = await event.known(conn, work.project.id, list(first))
-    if stored:
-        work.warnings = [each for each in work.warnings if each.event_uuid not in stored]
-    return [each for uuid, each in reversed(first.items()) if uuid not in stored]
+    return [each for uuid, each in first.items() if uuid not in stored]
+
+
+def news(work: Work, events: list[Event]) -> list[Warning]:
+    """The warnings of the request, without those of events that were sent before."""
+    repeated = {each.uuid for each in work.events} - {each.uuid for each in events}
+    return [each for each in work.warnings if each.event_uuid not in repeated]
 
 
 async def read_world(conn: AsyncConnection, work: Work, events: Iterable[Event]) -> World:
@@ -194,7 +209,7 @@ async def patch(
         updates_last_seen_at=False,
     )
     work = Work(project=project, events=[change], api_key_id=api_key_id, request_id=request_id)
-    [world] = await apply(pool, [work])
-    after = world.root(names[0])
+    [outcome] = await apply(pool, [work])
+    after = outcome.world.root(names[0])
     assert after is not None, "a $set event has a person"
     return after

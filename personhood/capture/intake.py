@@ -1,0 +1,221 @@
+"""The ingester: what capture took waits here until it is durable (design, section 4).
+
+All that waits goes into the database in one transaction, the *group*: a commit costs the same for
+one event as for a thousand. A request is answered when the group that holds it has committed.
+"""
+
+import asyncio
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+import psycopg
+import structlog
+from msgspec import Struct, field
+from psycopg import errors as pg
+
+from personhood import metrics, persons
+from personhood.errors import BadCapture, Overloaded
+from personhood.model import Event, Project, Warning
+from personhood.persons import Outcome, Work
+from personhood.store import event as event_store
+from personhood.store import warning as warning_store
+from personhood.store.event import Month
+from personhood.store.pool import Pool
+
+GROUP_EVENTS_MAX = 5000
+GROUP_BYTES_MAX = 16 * 1024 * 1024
+OUTAGE_ATTEMPTS_MAX = 4
+OUTAGE_BACKOFF_S = 0.1  # doubled after each attempt
+# PostgreSQL says these of the data, not of itself, although they are of an operational class.
+DATA_AT_FAULT = (pg.ProgramLimitExceeded, pg.StatementTooComplex)
+
+log = structlog.get_logger(__name__)
+
+
+class Submission(Struct, eq=False):
+    """One request's share of a group, and whom to tell."""
+
+    project: Project
+    events: list[Event]
+    warnings: list[Warning]
+    bytes: int
+    done: asyncio.Future[None]
+    refused: list[str] = field(default_factory=list)
+
+
+class Ingester:
+    """Takes submissions as long as its `async with` block lasts; leaving the block drains it."""
+
+    def __init__(self, pool: Pool, *, queue_bytes: int) -> None:
+        self.pool = pool
+        self.queue_bytes_max = queue_bytes
+        self.queue: deque[Submission] = deque()
+        self.queued_bytes = 0
+        self.wake = asyncio.Event()
+        self.closed = False
+        self.months: set[Month] = set()
+
+    async def __aenter__(self) -> Self:
+        self.task = asyncio.create_task(self.run(), name="ingester")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.closed = True
+        self.wake.set()
+        await self.task
+
+    async def ingest(
+        self, project: Project, events: list[Event], warnings: list[Warning], *, size: int
+    ) -> None:
+        """Return when `events`, about `size` bytes, are durable and resolved.
+
+        Raises Overloaded when the queue is full, the server stops or the database is away, and
+        BadCapture when PostgreSQL refuses an event; the other events are stored then.
+        """
+        if self.closed or (self.queue and self.queued_bytes + size > self.queue_bytes_max):
+            raise Overloaded
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.queue.append(Submission(project, events, warnings, size, done))
+        self.queued_bytes += size
+        metrics.ingest_queue_bytes.set(self.queued_bytes)
+        self.wake.set()
+        await done
+
+    async def run(self) -> None:
+        while not (self.closed and not self.queue):
+            await self.wake.wait()
+            self.wake.clear()
+            while self.queue:
+                await self.ingest_group(self.take_group())
+
+    def take_group(self) -> list[Submission]:
+        """All that waits, up to the limits of a group; at least one submission."""
+        group: list[Submission] = []
+        events = size = 0
+        while self.queue and events < GROUP_EVENTS_MAX and size < GROUP_BYTES_MAX:
+            submission = self.queue.popleft()
+            group.append(submission)
+            events += len(submission.events)
+            size += submission.bytes
+        self.queued_bytes -= size
+        metrics.ingest_queue_bytes.set(self.queued_bytes)
+        return group
+
+    async def ingest_group(self, group: list[Submission]) -> None:
+        try:
+            await self.store([(each, each.events, each.warnings) for each in group])
+        except (Overloaded, psycopg.OperationalError, OSError) as error:
+            log.warning("events not stored, clients are told to retry", reason=str(error))
+            settle(group, Overloaded())
+        except Exception as error:
+            # The clients are told by a 500; this task must live on for those who come after.
+            log.exception("ingest group failed")
+            settle(group, error)
+        else:
+            settle(group, None)
+
+    async def store(self, shares: "list[Share]") -> None:
+        """Store the shares together; when that cannot be, in halves, down to the culprit."""
+        try:
+            await self.store_together(shares)
+        except (Overloaded, OSError):
+            raise
+        except psycopg.OperationalError as error:
+            if not isinstance(error, DATA_AT_FAULT):
+                raise
+            await self.store_halves(shares, error)
+        except Exception as error:
+            await self.store_halves(shares, error)
+
+    async def store_halves(self, shares: "list[Share]", error: Exception) -> None:
+        if len(shares) > 1:
+            middle = len(shares) // 2
+            await self.store(shares[:middle])
+            await self.store(shares[middle:])
+            return
+        [(submission, events, warnings)] = shares
+        if len(events) > 1:
+            middle = len(events) // 2
+            await self.store([(submission, events[:middle], warnings)])
+            await self.store([(submission, events[middle:], [])])
+        elif events and isinstance(error, psycopg.Error):
+            await self.refuse(submission, events[0], error)
+        else:
+            raise error
+
+    async def refuse(self, submission: Submission, event: Event, error: psycopg.Error) -> None:
+        """Record why the event cannot be stored; its client gets a 400."""
+        reason = error.diag.message_primary or type(error).__name__
+        log.warning("event refused by the database", event_uuid=str(event.uuid), reason=reason)
+        warning = Warning(
+            type="schema_validation_failed",
+            at=event.received_at,
+            event_uuid=event.uuid,
+            details={"message": reason},
+        )
+        async with self.pool.connection() as conn:
+            await warning_store.insert_all(conn, submission.project.id, [warning])
+        submission.refused.append(f"event {event.uuid} cannot be stored: {reason}")
+
+    async def store_together(self, shares: "list[Share]") -> None:
+        works = gather(shares)
+        missing = (
+            event_store.months_of(event.timestamp for work in works for event in work.events)
+            - self.months
+        )
+        attempt = 0
+        while True:
+            try:
+                for month in sorted(missing):
+                    async with self.pool.connection() as conn:
+                        await event_store.make_partition(conn, month)
+                outcomes = await persons.apply(self.pool, works)
+                break
+            except psycopg.OperationalError as error:
+                # Also when the connection broke in a commit: what it stored is known by its uuid.
+                attempt += 1
+                if attempt == OUTAGE_ATTEMPTS_MAX or isinstance(error, DATA_AT_FAULT):
+                    raise
+                await asyncio.sleep(OUTAGE_BACKOFF_S * 2**attempt)
+        self.months |= missing
+        count(outcomes)
+
+
+Share = tuple[Submission, list[Event], list[Warning]]
+
+
+def gather(shares: list[Share]) -> list[Work]:
+    """One piece of work for each project, its events in the order they came."""
+    works: dict[int, Work] = {}
+    for submission, events, warnings in shares:
+        work = works.setdefault(
+            submission.project.id, Work(project=submission.project, events=[], warnings=[])
+        )
+        work.events += events
+        work.warnings += warnings
+    return list(works.values())
+
+
+def settle(group: list[Submission], error: Exception | None) -> None:
+    for submission in group:
+        if submission.done.done():
+            continue  # the client has gone
+        if error is not None:
+            submission.done.set_exception(error)
+        elif submission.refused:
+            submission.done.set_exception(BadCapture("; ".join(submission.refused)))
+        else:
+            submission.done.set_result(None)
+
+
+def count(outcomes: list[Outcome]) -> None:
+    metrics.ingest_group_events.observe(sum(outcome.stored for outcome in outcomes))
+    metrics.events_stored.inc(sum(outcome.stored for outcome in outcomes))
+    for warning in (each for outcome in outcomes for each in outcome.warnings):
+        metrics.ingestion_warnings.labels(warning.type).inc()

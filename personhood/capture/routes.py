@@ -1,0 +1,146 @@
+"""Where SDKs send events (contract: capture-and-identity, 1.1 to 1.8). Errors are plain text."""
+
+import asyncio
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+import structlog
+from litestar import HttpMethod, MediaType, Request, Response, route
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from psycopg_pool import PoolTimeout
+
+from personhood.capture import claims, clock
+from personhood.capture.parse import parse
+from personhood.errors import BadCapture, CaptureError, CaptureTooLarge, Overloaded, TokenRefused
+from personhood.http import body
+
+log = structlog.get_logger(__name__)
+
+AnyRequest = Request[Any, Any, State]
+
+BODY_TIMEOUT_S = 60
+RETRY_AFTER_S = 2
+STATUSES: dict[type[CaptureError], int] = {
+    BadCapture: HTTPStatus.BAD_REQUEST,
+    TokenRefused: HTTPStatus.UNAUTHORIZED,
+    CaptureTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+OK = b'{"status":"Ok"}'
+
+
+async def capture(
+    request: AnyRequest, *, legacy: bool = False, engage: bool = False
+) -> Response[bytes]:
+    """Decode, parse, read and ingest one request; its answer comes when it is durable."""
+    received_at = datetime.now(UTC)
+    query = request.query_params
+    text = body.decode(
+        await received(request),
+        query=query,
+        content_type=request.headers.get("content-type"),
+        content_encoding=request.headers.get("content-encoding"),
+        legacy=legacy,
+    )
+    sent_at = clock.sent_at_of_query(query.get("_") or query.get("sent_at"))
+    captured = parse(text, now=received_at, sent_at=sent_at, engage=engage)
+    project = await request.app.state.projects.by_token(captured.token)
+    if project is not None:
+        ip = client_address(request)
+        readings = [
+            claims.read(sent, project, received_at=received_at, ip=ip) for sent in captured.events
+        ]
+        await request.app.state.ingester.ingest(
+            project,
+            [reading.event for reading in readings if reading.event is not None],
+            [warning for reading in readings for warning in reading.warnings],
+            size=len(text),
+        )
+    if query.get("beacon") == "1":
+        return Response(b"", status_code=HTTPStatus.NO_CONTENT)
+    return Response(OK, media_type=MediaType.JSON, status_code=HTTPStatus.OK)
+
+
+async def received(request: AnyRequest) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.body()
+    except TimeoutError:
+        raise HTTPException(
+            status_code=HTTPStatus.REQUEST_TIMEOUT, detail="client stopped sending data"
+        ) from None
+
+
+def client_address(request: AnyRequest) -> str | None:
+    """Whom the request is from; what a proxy says of it counts only where that is set."""
+    if request.app.state.settings.trust_forwarded_for:
+        forwarded = request.headers.get("x-forwarded-for", "").partition(",")[0].strip()
+        if forwarded:
+            return forwarded
+    return request.client.host if request.client else None
+
+
+# Errors
+
+
+def capture_error(_: AnyRequest, error: CaptureError) -> Response[str]:
+    return plain(next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES), str(error))
+
+
+def http_error(_: AnyRequest, error: HTTPException) -> Response[str]:
+    """What the framework refuses: a body over the limit, one that does not come to its end."""
+    return plain(error.status_code, error.detail)
+
+
+def database_away(_: AnyRequest, error: Exception) -> Response[str]:
+    log.warning("capture without a database", reason=type(error).__name__)
+    return plain(HTTPStatus.SERVICE_UNAVAILABLE, str(Overloaded()))
+
+
+def failed(request: AnyRequest, error: Exception) -> Response[str]:
+    log.error("capture failed", path=request.scope["path"], exc_info=error)
+    return plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
+
+
+def plain(status: int, text: str) -> Response[str]:
+    busy = status == HTTPStatus.SERVICE_UNAVAILABLE
+    headers = {"retry-after": str(RETRY_AFTER_S)} if busy else {}
+    return Response(text, status_code=status, media_type=MediaType.TEXT, headers=headers)
+
+
+# Routes
+
+
+def endpoint(*paths: str, legacy: bool = False, engage: bool = False) -> HTTPRouteHandler:
+    """One handler for `paths`, which differ in how far their bodies are unwrapped."""
+
+    async def take(request: AnyRequest) -> Response[bytes]:
+        return await capture(request, legacy=legacy, engage=engage)
+
+    return route(
+        list(paths),
+        name=paths[0],
+        http_method=[HttpMethod.POST, HttpMethod.GET],
+        status_code=HTTPStatus.OK,
+        media_type=MediaType.JSON,
+        request_max_body_size=body.RECEIVED_BYTES_MAX,
+        exception_handlers={
+            CaptureError: capture_error,
+            HTTPException: http_error,
+            psycopg.OperationalError: database_away,
+            PoolTimeout: database_away,
+            Exception: failed,
+        },
+        include_in_schema=False,
+    )(take)
+
+
+route_handlers = [
+    endpoint("/batch", "/i/v0/e"),
+    endpoint("/e", "/capture", "/track", legacy=True),
+    endpoint("/engage", legacy=True, engage=True),
+]
