@@ -32,7 +32,7 @@ app.command("personhood.cli.key:app", name="key", help="Create, list and revoke 
 
 def main() -> None:
     try:
-        app()
+        app(sys.argv[1:])
     except PersonhoodError as error:
         print(f"personhood: {error}", file=sys.stderr)
         sys.exit(1)

@@ -107,9 +107,10 @@ def load(settings: Settings, database_url: str, parent: int) -> Any:
     threading.Thread(target=follow, args=(parent,), daemon=True).start()
 
     from personhood.app import create_app
+    from personhood.http.cors import Cors
     from personhood.metrics import Measured
 
-    return Measured(create_app(settings, database_url))
+    return Measured(Cors(create_app(settings, database_url)))
 
 
 def follow(parent: int) -> None:

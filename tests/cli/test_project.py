@@ -1,0 +1,64 @@
+"""`personhood project`."""
+
+import json
+import re
+from pathlib import Path
+
+from tests.cli.conftest import Command
+
+
+def test_a_project_is_created_with_a_token_and_listed(personhood: Command, database: str) -> None:
+    created = personhood("project", "create", "Web shop", DATABASE_URL=database)
+    assert (created.code, created.err) == (0, "")
+    token = re.search(r"1 +Web shop +(phc_[A-Za-z0-9]{43})$", created.out, re.MULTILINE)
+    assert token is not None
+
+    listed = personhood("project", "list", "--database-url", database)
+    assert listed.code == 0
+    assert listed.out.splitlines()[0].split() == ["ID", "NAME", "TOKEN", "CREATED"]
+    assert token[1] in listed.out
+
+
+def test_json_parses(personhood: Command, database: str) -> None:
+    created = personhood("project", "create", "A", "--json", DATABASE_URL=database)
+    project = json.loads(created.out)
+    assert project["name"] == "A"
+    assert project["token"].startswith("phc_")
+    assert json.loads(personhood("project", "list", "--json", DATABASE_URL=database).out) == [
+        project
+    ]
+
+
+def test_a_name_may_hold_what_consoles_take_for_markup(personhood: Command, database: str) -> None:
+    personhood("project", "create", "[red]Zürich[/red]", DATABASE_URL=database)
+    assert "[red]Zürich[/red]" in personhood("project", "list", DATABASE_URL=database).out
+
+
+def test_a_project_needs_a_name(personhood: Command, database: str) -> None:
+    done = personhood("project", "create", "  ", DATABASE_URL=database)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "personhood: A project needs a name.\n"
+
+
+def test_a_folder_that_is_not_there_is_not_made_by_looking(
+    personhood: Command, tmp_path: Path
+) -> None:
+    done = personhood("project", "list", "--data-dir", str(tmp_path / "slip"))
+    assert done.code == 1
+    assert "There is no data folder" in done.err
+    assert not (tmp_path / "slip").exists()
+
+
+def test_a_database_that_is_away_is_one_line(personhood: Command) -> None:
+    url = "postgresql://someone:hunter2@127.0.0.1:1/nowhere"
+    done = personhood("project", "list", DATABASE_URL=url)
+    assert done.code == 1
+    assert done.err.startswith("personhood: The database does not answer: ")
+    assert done.err.count("\n") == 1
+    assert "hunter2" not in done.err
+
+
+def test_a_database_url_that_is_none_does_not_tell_its_password(personhood: Command) -> None:
+    done = personhood("project", "list", DATABASE_URL="postgres//someone:hunter2@db")
+    assert done.code == 1
+    assert done.err == ("personhood: The database URL is not one that PostgreSQL understands.\n")
