@@ -28,6 +28,7 @@ class Project(Struct, frozen=True, kw_only=True):
     display_name_properties: list[str] | None = None
     anonymize_ips: bool = False
     person_processing: bool = True
+    personless_flag_calls: bool = False
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
@@ -99,7 +100,11 @@ class PersonMode(IntEnum):
 
 
 class Event(Struct, kw_only=True):
-    """An event ready for identity. `properties` is the JSON object that will be stored."""
+    """An event ready for identity. `properties` is the JSON object that will be stored.
+
+    With `personless_properties` the event makes no person: while its id has none, it is
+    personless, and those are stored.
+    """
 
     uuid: UUID
     name: str
@@ -107,6 +112,7 @@ class Event(Struct, kw_only=True):
     timestamp: datetime
     received_at: datetime
     properties: bytes
+    personless_properties: bytes | None = None
     elements_chain: str | None = None
     profile: Profile = Profile.FULL
     claim: Claim | None = None

@@ -96,6 +96,11 @@ def read(sent: Sent, project: Project, *, received_at: datetime, ip: str | None)
         historical=sent.historical,
     )
     event.properties = stored(sent, properties, event, anonymous=project.anonymize_ips, ip=ip)
+    if project.personless_flag_calls and is_plain_flag_call(sent, properties):
+        lean = msgspec.structs.replace(event, profile=Profile.PERSONLESS)
+        event.personless_properties = stored(
+            sent, properties, lean, anonymous=project.anonymize_ips, ip=ip
+        )
     return Reading(event, odd.warnings)
 
 
@@ -108,6 +113,15 @@ def profile_of(sent: Sent, properties: Properties, project: Project, odd: "Oddit
     if wanted is not True:
         odd.warn("invalid_process_person_profile", value=wanted, distinctId=sent.distinct_id)
     return Profile.READ_ONLY if sent.name in READ_ONLY else Profile.FULL
+
+
+def is_plain_flag_call(sent: Sent, properties: Properties) -> bool:
+    """Whether the event only tells that a flag was looked at, by nobody in particular (3.8)."""
+    return (
+        sent.name == "$feature_flag_called"
+        and not properties.get("$groups")
+        and properties.get("$process_person_profile") is not True
+    )
 
 
 def claim_of(sent: Sent, properties: Properties) -> Claim | None:

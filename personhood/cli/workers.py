@@ -106,11 +106,9 @@ def load(settings: Settings, database_url: str, parent: int) -> Any:
     logs.configure(settings.log_format)
     threading.Thread(target=follow, args=(parent,), daemon=True).start()
 
-    from personhood.app import create_app
-    from personhood.http.cors import Cors
-    from personhood.metrics import Measured
+    from personhood.app import served
 
-    return Measured(Cors(create_app(settings, database_url)))
+    return served(settings, database_url)
 
 
 def follow(parent: int) -> None:

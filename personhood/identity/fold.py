@@ -100,6 +100,8 @@ def fold(world: World, event: Event) -> Applied:
         case Profile.READ_ONLY:
             return applied(world, event, world.root(event.distinct_id))
         case Profile.FULL:
+            if event.personless_properties is not None and world.root(event.distinct_id) is None:
+                return personless(world, event)
             return personful(world, event)
 
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from personhood.model import JSON, Event, Properties
+from personhood.model import JSON, Event, Profile, Properties
 
 # A change of these alone is not worth a write; it shows in the event's snapshot only (4.3).
 FILTERED = frozenset(
@@ -96,6 +96,8 @@ def snapshot(before: Properties, after: Properties, event: Event) -> Properties:
     The person after the event, its own `$set` laid over, also where the filter kept that off the
     person, and without the keys that it unset.
     """
+    if event.profile is Profile.READ_ONLY:
+        return after
     removed = {key for key in event.unset if key in before}
     return {key: value for key, value in {**after, **event.set}.items() if key not in removed}
 

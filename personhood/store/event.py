@@ -8,7 +8,7 @@ from msgspec import Struct
 from psycopg import AsyncConnection, sql
 
 from personhood.identity.fold import Applied
-from personhood.model import Event
+from personhood.model import Event, PersonMode
 from personhood.store.pool import raw_jsonb
 
 FIRST_MONTH = (1990, 1)
@@ -20,6 +20,12 @@ class Row(Struct, frozen=True):
 
     event: Event
     applied: Applied
+
+    @property
+    def properties(self) -> bytes:
+        if self.applied.mode is PersonMode.FULL or self.event.personless_properties is None:
+            return self.event.properties
+        return self.event.personless_properties
 
 
 async def known(conn: AsyncConnection, project_id: int, uuids: Sequence[UUID]) -> set[UUID]:
@@ -82,7 +88,7 @@ async def insert_all(conn: AsyncConnection, project_id: int, rows: Sequence[Row]
                     applied.version,
                     applied.mode.value,
                     event.elements_chain,
-                    raw_jsonb(event.properties),
+                    raw_jsonb(row.properties),
                 )
             )
 

@@ -14,7 +14,7 @@ async def insert(conn: AsyncConnection, *, name: str, token: str) -> Project:
             INSERT INTO project (name, token)
             VALUES (%(name)s, %(token)s)
             RETURNING id, name, token, created_at, timezone, display_name_properties,
-                      anonymize_ips, person_processing
+                      anonymize_ips, person_processing, personless_flag_calls
             """,
             {"name": name, "token": token},
         )
@@ -29,7 +29,7 @@ async def all_projects(conn: AsyncConnection) -> list[Project]:
         await cursor.execute(
             """
             SELECT id, name, token, created_at, timezone, display_name_properties,
-                   anonymize_ips, person_processing
+                   anonymize_ips, person_processing, personless_flag_calls
               FROM project
              ORDER BY id
             """
@@ -42,7 +42,7 @@ async def by_id(conn: AsyncConnection, project_id: int) -> Project | None:
         await cursor.execute(
             """
             SELECT id, name, token, created_at, timezone, display_name_properties,
-                   anonymize_ips, person_processing
+                   anonymize_ips, person_processing, personless_flag_calls
               FROM project
              WHERE id = %(id)s
             """,
@@ -56,7 +56,7 @@ async def by_token(conn: AsyncConnection, token: str) -> Project | None:
         await cursor.execute(
             """
             SELECT id, name, token, created_at, timezone, display_name_properties,
-                   anonymize_ips, person_processing
+                   anonymize_ips, person_processing, personless_flag_calls
               FROM project
              WHERE token = %(token)s
             """,

@@ -9,6 +9,7 @@ CREATE TABLE project (
     display_name_properties text[],
     anonymize_ips boolean NOT NULL DEFAULT false,
     person_processing boolean NOT NULL DEFAULT true,
+    personless_flag_calls boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT project_token_key UNIQUE (token)
 );
