@@ -98,13 +98,13 @@ def http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Res
     return respond(status, Error("invalid_request", code, detail))
 
 
-def database_away(
-    request: Request[Any, Any, Any], error: psycopg.OperationalError
+def unavailable(
+    request: Request[Any, Any, Any], error: psycopg.OperationalError | errors.Overloaded
 ) -> Response[Error]:
-    """No connection, a lost one, or none free in time: the same request may work in a moment."""
-    log.warning("database_unavailable", path=request.scope["path"], error=repr(error))
+    """No database, or no free connection to it in time: the same request may work in a moment."""
+    log.warning("unavailable", path=request.scope["path"], error=repr(error))
     body = Error(
-        "server_error", "service_unavailable", "The database is not available. Please try again."
+        "server_error", "service_unavailable", "The database does not answer. Please try again."
     )
     return respond(503, body)
 
@@ -139,6 +139,7 @@ exception_handlers: ExceptionHandlersMap = {
     ClientException: http_exception,
     HTTPException: http_exception,
     InternalServerException: disconnected,
-    psycopg.OperationalError: database_away,
+    psycopg.OperationalError: unavailable,
+    errors.Overloaded: unavailable,
     Exception: crash,
 }

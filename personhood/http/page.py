@@ -4,8 +4,6 @@ Pure; the query string is taken as text, so that a bad number can be named.
 """
 
 import re
-from typing import TypeVar
-from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -17,8 +15,6 @@ OFFSET_MAX = 2**63 - 1  # PostgreSQL's OFFSET is a bigint
 
 NUMBER = re.compile(r"\s*([+-]?)([0-9]+)\s*", re.ASCII)
 OFFSET = re.compile(r"([&?]offset=)(\d+)", re.ASCII)
-
-Row = TypeVar("Row")
 
 
 class Page(Struct, frozen=True, kw_only=True):
@@ -51,18 +47,14 @@ def number(text: str | None, *, attr: str) -> int:
     return value
 
 
-def cut(rows: list[Row], page: Page) -> tuple[list[Row], bool]:
-    """A page's rows out of a look-up of one more than `limit`, and whether more follow."""
-    return rows[: page.limit], len(rows) > page.limit
-
-
 def next_url(url: str, page: Page, *, more: bool) -> str | None:
     return at_offset(url, page.offset + page.limit) if more else None
 
 
 def previous_url(url: str, page: Page) -> str | None:
-    """None on the first page. A page that starts within the first `limit` rows goes back to 0."""
-    return at_offset(url, max(page.offset - page.limit, 0)) if page.offset else None
+    """None unless a whole page lies before this one, as at PostHog."""
+    start = page.offset - page.limit
+    return at_offset(url, start) if start >= 0 else None
 
 
 def at_offset(url: str, offset: int) -> str:
@@ -72,7 +64,7 @@ def at_offset(url: str, offset: int) -> str:
     return f"{url}{'&' if '?' in url else '?'}offset={offset}"
 
 
-def absolute(*, scheme: str, host: str, path: str, query: bytes) -> str:
-    """The URL a client asked for, from the parts that ASGI gives."""
-    url = f"{scheme}://{host}{quote(path, safe='/@:')}"
+def absolute(*, scheme: str, host: str, path: bytes, query: bytes) -> str:
+    """The URL a client asked for, from the parts that ASGI gives; the bytes are still encoded."""
+    url = f"{scheme}://{host}{path.decode('latin-1')}"
     return f"{url}?{query.decode('latin-1')}" if query else url

@@ -129,10 +129,13 @@ async def distinct_ids_of(
 
 async def page(
     conn: AsyncConnection, project_id: int, filter: Filter, *, limit: int, offset: int
-) -> list[Person]:
-    """The persons of a page: chosen newest first, then ordered by uuid where their times tie."""
+) -> tuple[list[Person], bool]:
+    """The persons of a page, and whether more follow it.
+
+    A page is chosen newest first, by id where times tie; in it, such persons stand by uuid.
+    """
     if holds_nul(filter):
-        return []
+        return [], False
     async with conn.cursor(row_factory=class_row(Person)) as cursor:
         await cursor.execute(
             sql.SQL(
@@ -147,12 +150,13 @@ async def page(
                  LIMIT %(limit)s OFFSET %(offset)s
                 """
             ).format(conditions=conditions(filter)),
-            {**parameters(project_id, filter), "limit": limit, "offset": offset},
+            {**parameters(project_id, filter), "limit": limit + 1, "offset": offset},
         )
-        rows = await cursor.fetchall()
+        found = await cursor.fetchall()
+    rows = found[:limit]
     rows.sort(key=lambda person: person.uuid)
     rows.sort(key=lambda person: person.created_at, reverse=True)
-    return rows
+    return rows, len(found) > limit
 
 
 async def count(conn: AsyncConnection, project_id: int, filter: Filter) -> int:

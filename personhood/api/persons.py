@@ -1,0 +1,214 @@
+"""Persons: list, read, set properties (contract: persons-api, 1.1, 2.1, 2.3, 2.10 and 3)."""
+
+import re
+from typing import Annotated, Any, TypeAlias
+from uuid import UUID, uuid4
+
+from litestar import Request, get, post, route
+from litestar.enums import HttpMethod
+from litestar.params import FromPath
+from msgspec import UNSET
+from psycopg import AsyncConnection
+
+from personhood import persons
+from personhood.api import persons_docs as docs
+from personhood.api.schema import READ_ERRORS, WRITE_ERRORS, Described, responses, with_body
+from personhood.api.wire import PersonDetail, PersonList, PersonRow
+from personhood.errors import InvalidInput, MethodNotAllowed, NotFound
+from personhood.http import json_body
+from personhood.http import page as pages
+from personhood.http.auth import Access
+from personhood.identity.distinct_id import is_anonymous
+from personhood.model import DISPLAY_NAME_PROPERTIES, JSON, Person, Project, Properties
+from personhood.store import person_page
+from personhood.store.person_page import Filter
+from personhood.store.pool import Pool
+
+ROW_DISTINCT_IDS_MAX = 1000
+INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+BEYOND_BIGINT = 2**63
+
+Asked: TypeAlias = Request[Any, Access, Any]
+
+
+@get(
+    "/",
+    opt={"scope": "person:read"},
+    summary="List persons",
+    description=docs.LIST,
+    operation_class=Described,
+    responses=responses(PersonList, "A page.", docs.PAGE, errors=(400, *READ_ERRORS)),
+)
+async def persons_list(
+    request: Asked,
+    *,
+    email: Annotated[str | None, docs.EMAIL] = None,
+    distinct_id: Annotated[str | None, docs.DISTINCT_ID] = None,
+    search: Annotated[str | None, docs.SEARCH] = None,
+    limit: Annotated[str | None, docs.LIMIT] = None,
+    offset: Annotated[str | None, docs.OFFSET] = None,
+    include_total: Annotated[str | None, docs.INCLUDE_TOTAL] = None,
+    form: Annotated[str | None, docs.FORMAT] = None,
+) -> PersonList:
+    page = pages.page(limit, offset)
+    filter = Filter(
+        email=email or None,
+        distinct_id=distinct_id or None,
+        search=(search or "").strip() or None,
+    )
+    project, count = request.auth.project, UNSET
+    async with pool_of(request).connection() as conn:
+        found, more = await person_page.page(
+            conn, project.id, filter, limit=page.limit, offset=page.offset
+        )
+        ids = await person_page.distinct_ids_of(
+            conn, project.id, [person.id for person in found], limit=ROW_DISTINCT_IDS_MAX
+        )
+        if include_total is not None:
+            count = await person_page.count(conn, project.id, filter)
+    url = url_of(request)
+    return PersonList(
+        results=[row(person, displayed(ids[person.id]), project) for person in found],
+        next=pages.next_url(url, page, more=more),
+        previous=pages.previous_url(url, page),
+        count=count,
+    )
+
+
+@get(
+    "/{person_id:str}",
+    opt={"scope": "person:read"},
+    summary="Read a person",
+    description=docs.RETRIEVE,
+    operation_class=Described,
+    responses=responses(PersonDetail, "The person.", docs.PERSON, errors=(400, *READ_ERRORS)),
+)
+async def persons_retrieve(request: Asked, person_id: FromPath[str]) -> PersonDetail:
+    project = request.auth.project
+    async with pool_of(request).connection() as conn:
+        return await detail(conn, project, await resolve(conn, project, person_id))
+
+
+@route(
+    "/{person_id:str}",
+    http_method=[HttpMethod.PATCH, HttpMethod.PUT],
+    status_code=200,
+    opt={"scope": "person:write"},
+    summary="Set properties of a person",
+    description=docs.UPDATE,
+    operation_class=with_body(docs.BODY, docs.BODY_EXAMPLE),
+    responses=responses(PersonDetail, "The person, changed.", docs.PERSON, errors=WRITE_ERRORS),
+)
+async def persons_update(request: Asked, person_id: FromPath[str]) -> PersonDetail:
+    properties = properties_in(await json_body.read(request))
+    access, pool = request.auth, pool_of(request)
+    async with pool.connection() as conn:
+        person = await resolve(conn, access.project, person_id)
+    person = await persons.patch(
+        pool,
+        access.project,
+        person,
+        properties,
+        api_key_id=access.key.id,
+        request_id=uuid4(),
+    )
+    async with pool.connection() as conn:
+        return await detail(conn, access.project, person)
+
+
+@post("/", opt={"scope": "person:write"}, include_in_schema=False)
+async def persons_create(request: Asked) -> None:
+    raise MethodNotAllowed(
+        "Creating persons via this API is not allowed. Please create persons by sending an "
+        "$identify event. See https://posthog.com/docs/product-analytics/identify for details."
+    )
+
+
+def properties_in(body: Properties) -> Properties:
+    """What to set. The first refusal has `code` and `detail` swapped, as clients know it."""
+    properties = body.get("properties")
+    if properties is None:
+        raise InvalidInput("required", code="This field is required.", attr="properties")
+    if not isinstance(properties, dict):
+        raise InvalidInput("Expected a JSON object.", attr="properties")
+    return properties
+
+
+async def resolve(conn: AsyncConnection, project: Project, text: str) -> Person:
+    """The person that an `:id` of a path means. Raises InvalidInput, or NotFound."""
+    match reference(text):
+        case UUID() as uuid:
+            person = await person_page.by_uuid(conn, project.id, uuid)
+        case number:
+            person = await person_page.by_id(conn, project.id, number)
+    if person is None:
+        raise NotFound
+    return person
+
+
+def reference(text: str) -> UUID | int:
+    """A uuid in any spelling of Python's, else an integer; 32 digits are a uuid."""
+    try:
+        return UUID(text)
+    except ValueError:
+        if INTEGER.fullmatch(text):
+            return int(text) if len(text) < 20 else BEYOND_BIGINT
+    raise InvalidInput(
+        "The ID provided does not look like a personID. If you are using a distinctId, please use "
+        "/persons?distinct_id=<id> instead."
+    )
+
+
+async def detail(conn: AsyncConnection, project: Project, person: Person) -> PersonDetail:
+    found = await person_page.distinct_ids_of(conn, project.id, [person.id], limit=None)
+    ids = displayed(found[person.id])
+    return PersonDetail(
+        id=person.id,
+        name=name_of(person, ids, project, fallback=str(person.id)),
+        distinct_ids=ids,
+        properties=person.properties,
+        created_at=person.created_at,
+        uuid=person.uuid,
+        last_seen_at=person.last_seen_at,
+    )
+
+
+def row(person: Person, ids: list[str], project: Project) -> PersonRow:
+    return PersonRow(
+        id=person.uuid,
+        uuid=person.uuid,
+        created_at=person.created_at,
+        last_seen_at=person.last_seen_at,
+        properties=person.properties,
+        is_identified=person.is_identified,
+        name=name_of(person, ids, project, fallback=str(person.uuid)),
+        distinct_ids=ids,
+    )
+
+
+def displayed(ids: list[str]) -> list[str]:
+    """Stored order, but ids that somebody chose before those that an SDK made up."""
+    return sorted(ids, key=is_anonymous)
+
+
+def name_of(person: Person, ids: list[str], project: Project, *, fallback: str) -> JSON:
+    """What to call a person: a property that is not empty, as it is, else an id."""
+    for key in project.display_name_properties or DISPLAY_NAME_PROPERTIES:
+        if value := person.properties.get(key):
+            return value
+    return next(iter(ids), fallback)
+
+
+def pool_of(request: Asked) -> Pool:
+    return request.app.state.pool
+
+
+def url_of(request: Asked) -> str:
+    scope = request.scope
+    return pages.absolute(
+        scheme=scope["scheme"],
+        host=request.headers.get("host", ""),
+        # Not `path`: Litestar takes the trailing slash off it.
+        path=scope["raw_path"].partition(b"?")[0],
+        query=scope["query_string"],
+    )

@@ -1,0 +1,38 @@
+"""The route table of the API. Trailing slashes are optional everywhere."""
+
+from typing import Any
+
+from litestar import Router
+from litestar.types import ControllerRouterHandler
+
+from personhood.api import docs_page, persons, schema
+from personhood.http import auth
+from personhood.http.json_body import BODY_BYTES_MAX
+
+PERSONS: list[ControllerRouterHandler] = [
+    persons.persons_list,  #      GET         /
+    persons.persons_create,  #    POST        /         405: persons come from events
+    persons.persons_retrieve,  #  GET         /:id
+    persons.persons_update,  #    PATCH, PUT  /:id
+]
+
+
+def under(path: str, handlers: list[ControllerRouterHandler], *, tag: str) -> Router:
+    """Handlers that need a key: who asks and for which project is settled before they run."""
+    security: list[dict[str, list[Any]]] = [{schema.BEARER: []}]
+    return Router(
+        path,
+        route_handlers=handlers,
+        guards=[auth.guard],
+        request_max_body_size=BODY_BYTES_MAX,
+        security=security,
+        tags=[tag],
+    )
+
+
+route_handlers: list[ControllerRouterHandler] = [
+    under("/api/projects/{project_id:str}/persons", PERSONS, tag="Persons"),
+    under("/api/environments/{project_id:str}/persons", PERSONS, tag="Persons (environments)"),
+    docs_page.page,
+    docs_page.assets,
+]

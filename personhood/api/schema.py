@@ -1,0 +1,213 @@
+"""The API, described: OpenAPI 3.1 at `/api/schema/`.
+
+Each handler says what it does where it is declared; here is what all of them share.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from litestar import MediaType
+from litestar.enums import HttpMethod
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    Example,
+    OpenAPIMediaType,
+    Operation,
+    Parameter,
+    Reference,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+    Tag,
+)
+from litestar.openapi.spec.enums import OpenAPIType
+
+from personhood import __version__
+from personhood.http.envelope import Error
+
+BEARER = "personal_api_key"
+ENVIRONMENTS = "environments"
+
+INTRODUCTION = """
+A self-hosted person store that official PostHog SDKs talk to.
+
+**Authentication.** Every request under `/api/` needs a personal API key (`phx_…`), best as a
+header. In a JSON body or the query string it goes by the name `personal_api_key`.
+
+```sh
+curl -H 'Authorization: Bearer phx_your_key' \\
+  'http://127.0.0.1:8000/api/projects/@current/persons/?limit=10'
+```
+
+**Projects.** `:project_id` is a number, or `@current` for the key's own project. The paths under
+`/api/environments/` are the same resources by their older name. A trailing slash is optional.
+
+**Errors** are JSON objects of one shape: `type`, `code`, `detail`, and `attr`, the field at fault.
+
+**Reading what was written.** A write is in force when it is answered: the next read shows it.
+"""
+
+TAGS = {
+    "Persons": "Who your users are: read them, find them, correct them.",
+    "Persons (environments)": "The same, under the older prefix `/api/environments/`.",
+    "health": "Whether the server lives and can work. No key needed.",
+}
+
+PATH_PARAMETERS: dict[str, tuple[str, str]] = {
+    "project_id": ("Number of the project, or `@current` for the key's own project.", "@current"),
+    "person_id": (
+        "The person's `uuid`, or its integer `id`.",
+        "b44cfe84-13e5-55bd-9d93-03bf32d61790",
+    ),
+}
+
+# One example of each refusal (contract: persons-api, 8.4).
+ERRORS: dict[int, tuple[str, Error]] = {
+    400: (
+        "A parameter or the body does not fit.",
+        Error("validation_error", "invalid_input", "A valid integer is required.", "limit"),
+    ),
+    401: (
+        "No key, or not one of ours.",
+        Error(
+            "authentication_error",
+            "not_authenticated",
+            "Authentication credentials were not provided.",
+        ),
+    ),
+    403: (
+        "The key lacks the scope, or the project.",
+        Error(
+            "authentication_error",
+            "permission_denied",
+            "API key missing required scope 'person:write'",
+        ),
+    ),
+    404: (
+        "No such project, or nothing of that id in it.",
+        Error("invalid_request", "not_found", "Not found."),
+    ),
+    406: (
+        "The answer cannot be had in the form that `Accept` asks for.",
+        Error("invalid_request", "not_acceptable", "Could not satisfy the request Accept header."),
+    ),
+    413: (
+        "The body is over 20 MiB.",
+        Error("invalid_request", "request_too_large", "The request body is too large."),
+    ),
+    415: (
+        "The body is not `application/json`.",
+        Error(
+            "invalid_request",
+            "unsupported_media_type",
+            'Unsupported media type "text/plain" in request.',
+        ),
+    ),
+    503: (
+        "The database is away; try again after `Retry-After` seconds.",
+        Error(
+            "server_error",
+            "service_unavailable",
+            "The database does not answer. Please try again.",
+        ),
+    ),
+}
+READ_ERRORS = (401, 403, 404, 406, 503)
+WRITE_ERRORS = (400, 401, 403, 404, 406, 413, 415, 503)
+
+
+def responses(
+    shape: type[Any], description: str, example: Any, *, errors: Iterable[int]
+) -> dict[int, ResponseSpec]:
+    """The answers of an endpoint: its success by example, and the ways it may refuse."""
+    success = ResponseSpec(
+        shape,
+        generate_examples=False,
+        description=description,
+        examples=[Example(summary="Example", value=example)],
+    )
+    return {200: success} | {
+        status: ResponseSpec(
+            Error,
+            generate_examples=False,
+            description=ERRORS[status][0],
+            examples=[Example(summary="Example", value=ERRORS[status][1])],
+        )
+        for status in errors
+    }
+
+
+@dataclass
+class Described(Operation):
+    """An operation whose path parameters are explained, and whose query can be left out."""
+
+    def __post_init__(self) -> None:
+        for parameter in self.parameters or []:
+            assert isinstance(parameter, Parameter), "parameters are described where they stand"
+            if parameter.name in PATH_PARAMETERS:
+                parameter.description, parameter.example = PATH_PARAMETERS[parameter.name]
+            else:
+                parameter.schema = optional(parameter.schema)
+
+
+def optional(schema: Schema | Reference | None) -> Schema | Reference | None:
+    """`str | None` is how a handler sees a parameter; nobody can send None in a query."""
+    if isinstance(schema, Schema) and schema.one_of:
+        schema.type = schema.type or OpenAPIType.STRING
+        schema.one_of = schema.description = schema.examples = None
+    return schema
+
+
+def with_body(schema: Schema, example: Any) -> type[Operation]:
+    """An operation that takes a JSON body which its handler reads by itself."""
+
+    @dataclass
+    class Bodied(Described):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            content = OpenAPIMediaType(
+                schema=schema, examples={"example": Example(summary="Example", value=example)}
+            )
+            self.request_body = RequestBody(content={"application/json": content}, required=True)
+
+    return Bodied
+
+
+def operation_id(handler: HTTPRouteHandler, method: HttpMethod, path: list[Any]) -> str:
+    """`persons_list`; its twin under the older prefix is `environments_persons_list`."""
+    parts = [handler.handler_name]
+    if ENVIRONMENTS in path:
+        parts.insert(0, ENVIRONMENTS)
+    if len(handler.http_methods) > 1 and method == HttpMethod.PUT:
+        parts.append("put")
+    if len(handler.paths) > 1:
+        parts.append(str(path[-1]).strip("_/"))
+    return "_".join(parts)
+
+
+def openapi_config() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="personhood",
+        version=__version__,
+        description=INTRODUCTION.strip(),
+        path="/api/schema",
+        render_plugins=[
+            JsonRenderPlugin(path=["/", "/openapi.json"], media_type=MediaType.JSON),
+        ],
+        tags=[Tag(name=name, description=text) for name, text in TAGS.items()],
+        components=Components(
+            security_schemes={
+                BEARER: SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    description="A personal API key, `phx_…`, as made by `personhood key create`.",
+                )
+            }
+        ),
+        operation_id_creator=cast("Any", operation_id),
+        use_handler_docstrings=True,
+    )

@@ -1,0 +1,45 @@
+"""The shapes of the API's answers, in PostHog's words and order of fields."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import UNSET, Struct, UnsetType
+
+from personhood.model import JSON, Properties
+
+
+class PersonDetail(Struct, frozen=True, kw_only=True):
+    """One person, read by itself (contract: persons-api, 2.3)."""
+
+    id: int
+    name: JSON
+    distinct_ids: list[str]
+    properties: Properties
+    created_at: datetime
+    uuid: UUID
+    last_seen_at: datetime | None
+
+
+class PersonRow(Struct, frozen=True, kw_only=True):
+    """A person in a list (2.1). Unlike in `PersonDetail`, `id` is the uuid."""
+
+    type: str = "person"
+    id: UUID
+    uuid: UUID
+    created_at: datetime
+    last_seen_at: datetime | None
+    properties: Properties
+    is_identified: bool
+    name: JSON
+    distinct_ids: list[str]
+    matched_recordings: list[JSON] = []
+    value_at_data_point: JSON = None
+
+
+class PersonList(Struct, frozen=True, kw_only=True):
+    """A page of persons, and where its neighbours are; `count` only when it was asked for."""
+
+    results: list[PersonRow]
+    next: str | None
+    previous: str | None
+    count: int | UnsetType = UNSET
