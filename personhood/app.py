@@ -4,8 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from litestar import Litestar
+from litestar.types import ASGIApp
 
-from personhood.api import health
+from personhood.api import health, routes, schema
+from personhood.capture import routes as capture_routes
+from personhood.capture.intake import Ingester
+from personhood.capture.projects import Projects
+from personhood.http.cors import Cors
+from personhood.http.envelope import exception_handlers
+from personhood.jobs.queue import working
+from personhood.metrics import Measured
 from personhood.settings import Settings
 from personhood.store.pool import pool
 
@@ -13,18 +21,37 @@ from personhood.store.pool import pool
 REQUEST_BODY_BYTES_MAX = 32 * 1024 * 1024
 
 
+def served(settings: Settings, database_url: str) -> ASGIApp:
+    """The application as a worker serves it: every answer counted, and open to foreign pages."""
+    return Measured(Cors(create_app(settings, database_url)))
+
+
 def create_app(settings: Settings, database_url: str) -> Litestar:
+    """The application of one worker process. `app.state` has `settings`, `pool`, `ingester`."""
+
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with pool(database_url, size=settings.pool_size) as opened:
+        async with (
+            pool(database_url, size=settings.pool_size) as opened,
+            Ingester(opened, queue_bytes=settings.ingest_queue_bytes) as ingester,
+            working(settings, database_url, opened),
+        ):
             app.state.pool = opened
+            app.state.ingester = ingester
+            app.state.projects = Projects(opened)
             yield
 
     app = Litestar(
-        route_handlers=[*health.route_handlers],
+        route_handlers=[
+            *capture_routes.route_handlers,
+            *health.route_handlers,
+            *routes.route_handlers,
+        ],
         lifespan=[lifespan],
+        exception_handlers=exception_handlers,
+        openapi_config=schema.openapi_config(),
         request_max_body_size=REQUEST_BODY_BYTES_MAX,
-        logging_config=None,
+        logging_config=None,  # see `logs`
     )
     app.state.settings = settings
     return app

@@ -1,6 +1,7 @@
 """Distinct ids: the rows that events refer to, and the way from a text to its person."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -33,58 +34,70 @@ class Found(Struct, kw_only=True):
 
 
 async def find(conn: AsyncConnection, project_id: int, texts: Sequence[str]) -> Found:
-    """The live rows of `texts`, each with the root of its person, in one statement."""
+    """The live rows of `texts`, each with its person, and the persons those merged into."""
     cursor = await conn.execute(
         """
-        WITH RECURSIVE found AS MATERIALIZED (
-            SELECT id, distinct_id, generation, person_id
-              FROM distinct_id
-             WHERE project_id = %(project_id)s
-               AND distinct_id = ANY(%(texts)s)
-               AND ended_at IS NULL
-        ), up AS (
-            SELECT p.id AS leaf_id, p.id, p.merged_into_id
-              FROM (SELECT DISTINCT person_id FROM found WHERE person_id IS NOT NULL) AS leaf
-              JOIN person p ON p.id = leaf.person_id
-            UNION ALL
-            SELECT up.leaf_id, p.id, p.merged_into_id
-              FROM up
-              JOIN person p ON p.id = up.merged_into_id
-        )
-        SELECT f.distinct_id, f.id, f.generation, f.person_id,
-               r.id, r.uuid, r.properties, r.is_identified, r.created_at, r.last_seen_at, r.version
-          FROM found f
-          LEFT JOIN up ON up.leaf_id = f.person_id AND up.merged_into_id IS NULL
-          LEFT JOIN person r ON r.id = up.id
+        SELECT d.distinct_id, d.id, d.generation, d.person_id,
+               p.uuid, p.properties, p.is_identified, p.created_at, p.last_seen_at, p.version,
+               p.merged_into_id
+          FROM distinct_id d
+          LEFT JOIN person p ON p.id = d.person_id
+         WHERE d.project_id = %(project_id)s
+           AND d.distinct_id = ANY(%(texts)s)
+           AND d.ended_at IS NULL
         """,
         {"project_id": project_id, "texts": texts},
         binary=True,
     )
     found = Found(ids={}, persons={}, parents={})
-    async for row in cursor:
-        text, id, generation, leaf_id, root_id, *root = row
+    for text, id, generation, *leaf in await cursor.fetchall():
         found.ids[text] = DistinctId(
             id=id,
             project_id=project_id,
             distinct_id=text,
-            person_id=leaf_id,
+            person_id=leaf[0],
             generation=generation,
         )
-        if root_id is not None and root_id not in found.persons:
-            uuid, properties, is_identified, created_at, last_seen_at, version = root
-            found.persons[root_id] = Person(
-                id=root_id,
-                project_id=project_id,
-                uuid=uuid,
-                properties=properties,
-                is_identified=is_identified,
-                created_at=created_at,
-                last_seen_at=last_seen_at,
-                version=version,
-            )
-        if leaf_id is not None and root_id is not None and leaf_id != root_id:
-            found.parents[leaf_id] = root_id
+        if leaf[0] is not None:
+            add(found, project_id, leaf)
+    while missing := sorted(
+        {*found.parents.values()} - found.persons.keys() - found.parents.keys()
+    ):
+        for row in await person_rows(conn, missing):
+            add(found, project_id, row)
     return found
+
+
+async def person_rows(conn: AsyncConnection, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    cursor = await conn.execute(
+        """
+        SELECT id, uuid, properties, is_identified, created_at, last_seen_at, version,
+               merged_into_id
+          FROM person
+         WHERE id = ANY(%(ids)s)
+        """,
+        {"ids": ids},
+        binary=True,
+    )
+    return await cursor.fetchall()
+
+
+def add(found: Found, project_id: int, row: Sequence[Any]) -> None:
+    """A person is a root, or one more step on the way to it."""
+    id, uuid, properties, is_identified, created_at, last_seen_at, version, parent = row
+    if parent is not None:
+        found.parents[id] = parent
+    elif id not in found.persons:
+        found.persons[id] = Person(
+            id=id,
+            project_id=project_id,
+            uuid=uuid,
+            properties=properties,
+            is_identified=is_identified,
+            created_at=created_at,
+            last_seen_at=last_seen_at,
+            version=version,
+        )
 
 
 async def reserve(

@@ -1,0 +1,48 @@
+"""The queue and its worker, which runs inside every server process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from procrastinate import App, PsycopgConnector
+
+from personhood.jobs import sweep
+from personhood.settings import Settings
+from personhood.store.pool import Pool
+
+CONNECTIONS_MAX = 2
+GRACE_S = 10  # how long a running job may go on when the server stops
+
+
+def queue(database_url: str) -> App:
+    """The queue of a database, not yet open; it knows every job."""
+    connector = PsycopgConnector(
+        conninfo=database_url,
+        min_size=1,
+        max_size=CONNECTIONS_MAX,
+        kwargs={"application_name": "personhood jobs"},
+    )
+    app = App(connector=connector)
+    sweep.register(app)
+    return app
+
+
+@asynccontextmanager
+async def working(settings: Settings, database_url: str, pool: Pool) -> AsyncIterator[App]:
+    """Run a worker for as long as the block lasts; its jobs use `pool`."""
+    async with queue(database_url).open_async() as app:
+        task = asyncio.create_task(
+            app.run_worker_async(
+                install_signal_handlers=False,
+                shutdown_graceful_timeout=GRACE_S,
+                delete_jobs="successful",
+                additional_context={"settings": settings, "pool": pool},
+            ),
+            name="jobs",
+        )
+        try:
+            yield app
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
