@@ -19,7 +19,10 @@ DEADLINE_S = 60  # a guard against hanging for ever; no test depends on its leng
 
 @dataclass
 class Server:
-    """`output` is what it printed until it answered; `log()` is what it logged so far."""
+    """`output` is what it printed until it answered; `log()` is what it logged so far.
+
+    `database_url` is the one that it was given, empty when it runs its own.
+    """
 
     process: subprocess.Popen[str]
     url: str
@@ -28,6 +31,7 @@ class Server:
     log_file: Path
     token: str = TOKEN
     key: str = KEY
+    database_url: str = ""
 
     @property
     def port(self) -> int:
@@ -94,7 +98,9 @@ def serving(*arguments: str, port: int = 0, **more: str | None) -> Iterator[Serv
             start_new_session=True,
         )
         try:
-            yield answering(process, Path(log.name))
+            server = answering(process, Path(log.name))
+            server.database_url = more.get("DATABASE_URL") or ""
+            yield server
         finally:
             end(process)
 
