@@ -38,10 +38,10 @@ class Work(Struct, kw_only=True):
 
 
 class Outcome(Struct, kw_only=True):
-    """What came of a piece of work: how many of its events were new, and every warning."""
+    """What came of a piece of work: the uuids of the events that were new, and every warning."""
 
     world: World
-    stored: int
+    stored: frozenset[UUID]
     warnings: list[Warning]
 
 
@@ -79,7 +79,8 @@ async def apply_work(conn: AsyncConnection, work: Work) -> Outcome:
     warnings = news(work, events) + world.warnings
     if warnings:
         await warning.insert_all(conn, work.project.id, warnings)
-    return Outcome(world=world, stored=len(rows), warnings=warnings)
+    stored = frozenset(each.uuid for each in events)
+    return Outcome(world=world, stored=stored, warnings=warnings)
 
 
 async def unknown(conn: AsyncConnection, work: Work) -> list[Event]:
@@ -183,8 +184,8 @@ async def patch(
     pool: Pool,
     project: Project,
     found: Person,
-    properties: Properties,
     *,
+    properties: Properties,
     api_key_id: int,
     request_id: UUID,
 ) -> Person:

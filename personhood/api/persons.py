@@ -108,7 +108,7 @@ async def persons_update(request: Asked, person_id: FromPath[str]) -> PersonDeta
         pool,
         access.project,
         person,
-        properties,
+        properties=properties,
         api_key_id=access.key.id,
         request_id=uuid4(),
     )

@@ -47,23 +47,14 @@ class Reading(Struct):
 def read(sent: Sent, project: Project, *, received_at: datetime, ip: str | None) -> Reading:
     """Read `sent`, which came from `ip`, by the settings of its `project`.
 
-    Raises BadCapture for what no parser before this one has looked at: a number out of range.
+    Raises BadCapture for what no parser before this one has looked at: numbers out of range, and
+    nesting a little less deep than the limit.
     """
-    try:
-        properties = decoder.decode(sent.properties)
-    except msgspec.DecodeError as error:
-        raise BadCapture(f"failed to parse request: {error}") from None
+    properties = decoded(sent)
     odd = Oddities(sent, received_at)
-    if sent.name == "$$client_ingestion_warning":
-        odd.warn(
-            "client_ingestion_warning", message=properties.get("$$client_ingestion_warning_message")
-        )
+    if is_no_event(sent, properties, odd=odd):
         return Reading(None, odd.warnings)
-    if sent.name == "$snapshot":
-        odd.warn("schema_validation_failed", message="$snapshot is taken at /s/ only")
-        return Reading(None, odd.warnings)
-
-    profile = profile_of(sent, properties, project, odd)
+    profile = profile_of(sent, properties, project=project, odd=odd)
     if profile is Profile.PERSONLESS and sent.name in NEVER_PERSONLESS:
         odd.warn(
             "invalid_event_when_process_person_profile_is_false"
@@ -74,11 +65,6 @@ def read(sent: Sent, project: Project, *, received_at: datetime, ip: str | None)
         )
         return Reading(None, odd.warnings)
 
-    bare = profile is Profile.PERSONLESS or sent.name == "$groupidentify"
-    set_ = merged(properties, "$set", over=sent.set, odd=odd)
-    set_once = merged(properties, "$set_once", over=sent.set_once, odd=odd)
-    if not bare:
-        copied(properties, into=set_, once=set_once)
     event = Event(
         uuid=sent.uuid,
         name=sent.name,
@@ -88,23 +74,55 @@ def read(sent: Sent, project: Project, *, received_at: datetime, ip: str | None)
         properties=b"",
         elements_chain=elements.chain(properties),
         profile=profile,
-        claim=None if bare else claim_of(sent, properties),
-        set={} if bare else set_,
-        set_once={} if bare else set_once,
-        unset=() if bare else unset_of(properties, odd),
         updates_last_seen_at=properties.get("$update_person_last_seen_at") is not False,
         historical=sent.historical,
     )
-    event.properties = stored(sent, properties, event, anonymous=project.anonymize_ips, ip=ip)
+    if not is_bare(event):
+        describe_person(event, sent, properties, odd=odd)
+    stores = Stored(sent, properties, anonymous=project.anonymize_ips, ip=ip)
+    event.properties = stores.of(event)
     if project.personless_flag_calls and is_plain_flag_call(sent, properties):
         lean = msgspec.structs.replace(event, profile=Profile.PERSONLESS)
-        event.personless_properties = stored(
-            sent, properties, lean, anonymous=project.anonymize_ips, ip=ip
-        )
+        event.personless_properties = stores.of(lean)
     return Reading(event, odd.warnings)
 
 
-def profile_of(sent: Sent, properties: Properties, project: Project, odd: "Oddities") -> Profile:
+def decoded(sent: Sent) -> Properties:
+    try:
+        return decoder.decode(sent.properties)
+    except msgspec.DecodeError as error:
+        raise BadCapture(f"failed to parse request: {error}") from None
+    except RecursionError:
+        raise BadCapture("failed to parse request: recursion limit exceeded") from None
+
+
+def is_no_event(sent: Sent, properties: Properties, *, odd: "Oddities") -> bool:
+    """Whether `sent` only has the form of an event (1.10): it becomes a warning, nothing else."""
+    match sent.name:
+        case "$$client_ingestion_warning":
+            message = properties.get("$$client_ingestion_warning_message")
+            odd.warn("client_ingestion_warning", message=message)
+        case "$snapshot":
+            odd.warn("schema_validation_failed", message="$snapshot is taken at /s/ only")
+        case _:
+            return False
+    return True
+
+
+def is_bare(event: Event) -> bool:
+    """Whether the event says nothing of its person; what it carries of that is taken off it."""
+    return event.profile is Profile.PERSONLESS or event.name == "$groupidentify"
+
+
+def describe_person(event: Event, sent: Sent, properties: Properties, *, odd: "Oddities") -> None:
+    event.set = merged(properties, "$set", over=sent.set, odd=odd)
+    event.set_once = merged(properties, "$set_once", over=sent.set_once, odd=odd)
+    copied(properties, into=event.set, once=event.set_once)
+    event.unset = unset_of(properties, odd)
+    event.claim = claim_of(sent, properties)
+
+
+def profile_of(sent: Sent, properties: Properties, *, project: Project, odd: "Oddities") -> Profile:
     if not project.person_processing:
         return Profile.PERSONLESS
     wanted = properties.get("$process_person_profile", True)
@@ -164,36 +182,47 @@ def unset_of(properties: Properties, odd: "Oddities") -> tuple[str, ...]:
             return ()
 
 
-def stored(
-    sent: Sent, properties: Properties, event: Event, *, anonymous: bool, ip: str | None
-) -> bytes:
-    """The properties as they are stored: the client's own bytes wherever that is possible.
+class Stored(Struct):
+    """What of a sent event's properties is stored: the client's own bytes wherever possible.
 
     Keys that are added go behind them; of two equal keys jsonb keeps the last.
     """
-    unwanted = [key for key in (*BLOAT, "$elements", "$elements_chain") if key in properties]
-    if properties.get("$process_person_profile") is True:
-        unwanted.append("$process_person_profile")
-    added: Properties = {}
-    if event.profile is Profile.PERSONLESS or event.name == "$groupidentify":
-        unwanted += [key for key in ("$set", "$set_once", "$unset") if key in properties]
-    else:
-        for key, value in (("$set", event.set), ("$set_once", event.set_once)):
-            if value and not equal(value, properties.get(key)):
-                added[key] = value
-    if anonymous:
-        unwanted += ["$ip"] if "$ip" in properties else []
-    elif ip is not None and "$ip" not in properties:
-        added["$ip"] = ip
-    if sent.sent_at is not None:
-        added["$sent_at"] = sent.sent_at.isoformat()
 
-    if unwanted or not properties:
-        kept = {key: value for key, value in properties.items() if key not in unwanted}
-        return encode({**kept, **added})
-    if added:
-        return sent.properties.rstrip()[:-1] + b"," + encode(added)[1:]
-    return sent.properties
+    sent: Sent
+    properties: Properties
+    anonymous: bool
+    ip: str | None
+
+    def of(self, event: Event) -> bytes:
+        unwanted, added = self.unwanted(event), self.added(event)
+        if unwanted or not self.properties:
+            kept = {key: value for key, value in self.properties.items() if key not in unwanted}
+            return encode({**kept, **added})
+        if added:
+            return self.sent.properties.rstrip()[:-1] + b"," + encode(added)[1:]
+        return self.sent.properties
+
+    def unwanted(self, event: Event) -> set[str]:
+        keys = {*BLOAT, "$elements", "$elements_chain"}
+        if self.properties.get("$process_person_profile") is True:
+            keys.add("$process_person_profile")
+        if is_bare(event):
+            keys |= {"$set", "$set_once", "$unset"}
+        if self.anonymous:
+            keys.add("$ip")
+        return keys & self.properties.keys()
+
+    def added(self, event: Event) -> Properties:
+        added: Properties = {}
+        if not is_bare(event):
+            for key, value in (("$set", event.set), ("$set_once", event.set_once)):
+                if value and not equal(value, self.properties.get(key)):
+                    added[key] = value
+        if self.ip is not None and not self.anonymous and "$ip" not in self.properties:
+            added["$ip"] = self.ip
+        if self.sent.sent_at is not None:
+            added["$sent_at"] = self.sent.sent_at.isoformat()
+        return added
 
 
 class Oddities:

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from types import TracebackType
 from typing import Self
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -34,14 +35,19 @@ log = structlog.get_logger(__name__)
 
 
 class Submission(Struct, eq=False):
-    """One request's share of a group, and whom to tell."""
+    """One request's share of a group, and whom to tell.
+
+    When it is `done`, `stored` says how many of its events were new, and `refused` why PostgreSQL
+    would not take the others.
+    """
 
     project: Project
     events: list[Event]
     warnings: list[Warning]
     bytes: int
     done: asyncio.Future[None]
-    refused: list[str] = field(default_factory=list)
+    stored: int = 0
+    refused: dict[UUID, str] = field(default_factory=dict)
 
 
 class Ingester:
@@ -72,20 +78,31 @@ class Ingester:
 
     async def ingest(
         self, project: Project, events: list[Event], warnings: list[Warning], *, size: int
-    ) -> None:
-        """Return when `events`, about `size` bytes, are durable and resolved.
+    ) -> int:
+        """Return when `events`, about `size` bytes, are durable and resolved: how many were new.
 
         Raises Overloaded when the queue is full, the server stops or the database is away, and
         BadCapture when PostgreSQL refuses an event; the other events are stored then.
         """
+        submission = await self.submit(project, events, warnings, size=size)
+        if submission.refused:
+            raise BadCapture("; ".join(submission.refused.values()))
+        return submission.stored
+
+    async def submit(
+        self, project: Project, events: list[Event], warnings: list[Warning], *, size: int
+    ) -> Submission:
+        """As `ingest`, for those who want to know which events were refused. Raises Overloaded."""
         if self.closed or (self.queue and self.queued_bytes + size > self.queue_bytes_max):
             raise Overloaded
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.queue.append(Submission(project, events, warnings, size, done))
+        submission = Submission(project, events, warnings, size, done)
+        self.queue.append(submission)
         self.queued_bytes += size
         metrics.ingest_queue_bytes.set(self.queued_bytes)
         self.wake.set()
         await done
+        return submission
 
     async def run(self) -> None:
         while not (self.closed and not self.queue):
@@ -161,7 +178,7 @@ class Ingester:
         )
         async with self.pool.connection() as conn:
             await warning_store.insert_all(conn, submission.project.id, [warning])
-        submission.refused.append(f"event {event.uuid} cannot be stored: {reason}")
+        submission.refused[event.uuid] = f"event {event.uuid} cannot be stored: {reason}"
 
     async def store_together(self, shares: "list[Share]") -> None:
         works = gather(shares)
@@ -185,6 +202,7 @@ class Ingester:
                 await asyncio.sleep(OUTAGE_BACKOFF_S * 2**attempt)
         self.months |= missing
         count(outcomes)
+        credit(shares, outcomes)
 
 
 Share = tuple[Submission, list[Event], list[Warning]]
@@ -208,14 +226,22 @@ def settle(group: list[Submission], error: Exception | None) -> None:
             continue  # the client has gone
         if error is not None:
             submission.done.set_exception(error)
-        elif submission.refused:
-            submission.done.set_exception(BadCapture("; ".join(submission.refused)))
         else:
             submission.done.set_result(None)
 
 
+def credit(shares: list[Share], outcomes: list[Outcome]) -> None:
+    """Tell each submission how many events are new by it: the first one that brought them."""
+    new = {outcome.world.project.id: set(outcome.stored) for outcome in outcomes}
+    for submission, events, _ in shares:
+        waiting = new[submission.project.id]
+        before = len(waiting)
+        waiting.difference_update([event.uuid for event in events])
+        submission.stored += before - len(waiting)
+
+
 def count(outcomes: list[Outcome]) -> None:
-    metrics.ingest_group_events.observe(sum(outcome.stored for outcome in outcomes))
-    metrics.events_stored.inc(sum(outcome.stored for outcome in outcomes))
+    metrics.ingest_group_events.observe(sum(len(outcome.stored) for outcome in outcomes))
+    metrics.events_stored.inc(sum(len(outcome.stored) for outcome in outcomes))
     for warning in (each for outcome in outcomes for each in outcome.warnings):
         metrics.ingestion_warnings.labels(warning.type).inc()

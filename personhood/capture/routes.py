@@ -1,9 +1,10 @@
 """Where SDKs send events (contract: capture-and-identity, 1.1 to 1.8). Errors are plain text."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import psycopg
 import structlog
@@ -14,7 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from psycopg_pool import PoolTimeout
 
 from personhood.capture import claims, clock
-from personhood.capture.parse import parse
+from personhood.capture.parse import Capture, parse
 from personhood.errors import BadCapture, CaptureError, CaptureTooLarge, Overloaded, TokenRefused
 from personhood.http import body
 
@@ -22,7 +23,11 @@ log = structlog.get_logger(__name__)
 
 AnyRequest = Request[Any, Any, State]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 BODY_TIMEOUT_S = 60
+THREAD_BYTES = 256 * 1024
 RETRY_AFTER_S = 2
 STATUSES: dict[type[CaptureError], int] = {
     BadCapture: HTTPStatus.BAD_REQUEST,
@@ -39,30 +44,47 @@ async def capture(
     """Decode, parse, read and ingest one request; its answer comes when it is durable."""
     received_at = datetime.now(UTC)
     query = request.query_params
-    text = body.decode(
-        await received(request),
-        query=query,
-        content_type=request.headers.get("content-type"),
-        content_encoding=request.headers.get("content-encoding"),
-        legacy=legacy,
-    )
-    sent_at = clock.sent_at_of_query(query.get("_") or query.get("sent_at"))
-    captured = parse(text, now=received_at, sent_at=sent_at, engage=engage)
+
+    def unpack(payload: bytes) -> tuple[Capture, int]:
+        text = body.decode(
+            payload,
+            query=query,
+            content_type=request.headers.get("content-type"),
+            content_encoding=request.headers.get("content-encoding"),
+            legacy=legacy,
+        )
+        sent_at = clock.sent_at_of_query(query.get("_") or query.get("sent_at"))
+        return parse(text, now=received_at, sent_at=sent_at, engage=engage), len(text)
+
+    payload = await received(request)
+    captured, size = await aside(len(payload), unpack, payload)
     project = await request.app.state.projects.by_token(captured.token)
     if project is not None:
         ip = client_address(request)
-        readings = [
-            claims.read(sent, project, received_at=received_at, ip=ip) for sent in captured.events
-        ]
+
+        def read() -> list[claims.Reading]:
+            return [
+                claims.read(sent, project, received_at=received_at, ip=ip)
+                for sent in captured.events
+            ]
+
+        readings = await aside(size, read)
         await request.app.state.ingester.ingest(
             project,
             [reading.event for reading in readings if reading.event is not None],
             [warning for reading in readings for warning in reading.warnings],
-            size=len(text),
+            size=size,
         )
     if query.get("beacon") == "1":
         return Response(b"", status_code=HTTPStatus.NO_CONTENT)
     return Response(OK, media_type=MediaType.JSON, status_code=HTTPStatus.OK)
+
+
+async def aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do `work` on `size` bytes; in a thread if that is much, so that others are served too."""
+    if size < THREAD_BYTES:
+        return work(*args, **kwargs)
+    return await asyncio.to_thread(work, *args, **kwargs)
 
 
 async def received(request: AnyRequest) -> bytes:

@@ -158,7 +158,7 @@ def settle(world: World, event: Event, claim: Claim) -> None:
                 "distinctId": event.distinct_id,
                 "eventUuid": str(event.uuid),
             }
-            warn(world, event, reason, details)
+            warn(world, event, type=reason, details=details)
 
 
 def create(world: World, event: Event, names: list[str]) -> Person:
@@ -300,7 +300,7 @@ def cause(world: World, event: Event) -> Cause:
     )
 
 
-def warn(world: World, event: Event, type: str, details: Properties) -> None:
+def warn(world: World, event: Event, *, type: str, details: Properties) -> None:
     world.warnings.append(
         Warning(type=type, at=event.received_at, event_uuid=event.uuid, details=details)
     )
@@ -316,7 +316,7 @@ def warn_refused(world: World, event: Event, *, source: Person, target: Person) 
         "personId": str(target.uuid),
         "otherPersonId": str(source.uuid),
     }
-    warn(world, event, Refusal.ALREADY_IDENTIFIED, details)
+    warn(world, event, type=Refusal.ALREADY_IDENTIFIED, details=details)
 
 
 def applied(
