@@ -106,6 +106,9 @@ def modules_loading() -> threading.Thread:
 
     def load() -> None:
         import personhood.app
+        import personhood.cli.bootstrap
+        import personhood.cli.database
+        import personhood.cli.welcome
         import personhood.cli.workers  # noqa: F401
 
     thread = threading.Thread(target=load, daemon=True)

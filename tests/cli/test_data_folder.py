@@ -1,0 +1,122 @@
+"""`personhood serve` on a data folder: one owner, clean ends, and recovery from the others."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.server import TOKEN, Server, run, serving
+
+
+def send(server: Server, distinct_id: str) -> None:
+    event = {"api_key": TOKEN, "event": "signed up", "distinct_id": distinct_id}
+    assert httpx.post(f"{server.url}/batch/", json=event).status_code == 200
+
+
+def people(server: Server) -> set[str]:
+    answer = httpx.get(
+        f"{server.url}/api/projects/{server.project_id}/persons/", headers=server.headers
+    )
+    return {person["distinct_ids"][0] for person in answer.json()["results"]}
+
+
+def postmaster(folder: Path) -> int | None:
+    file = folder / "postgres" / "postmaster.pid"
+    return int(file.read_text().splitlines()[0]) if file.exists() else None
+
+
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def wait_for_end(*pids: int) -> None:
+    """Until nothing is left of them: pg_ctl takes a process for alive until it is reaped."""
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        time.sleep(0.01)
+
+
+def test_a_folder_has_one_server_and_takes_commands_with_and_without_it(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    options = ["--data-dir", str(folder)]
+
+    created = run("project", "create", "Before", "--json", *options)
+    assert created.returncode == 0, created.stderr
+    assert postmaster(folder) is None, "a command stops the database that it started"
+
+    with serving(*options) as server:
+        second = run("serve", "--port", "0", *options)
+        assert (second.returncode, second.stdout) == (1, "")
+        assert second.stderr == (
+            f"personhood: Another server (process {server.process.pid}) uses the data folder "
+            f"{folder}. Stop it first, or give this one a folder of its own with --data-dir.\n"
+        )
+        made = run("project", "create", "Meanwhile", *options)
+        assert made.returncode == 0, made.stderr
+        key = json.loads(run("key", "create", "--scopes", "*", "--json", *options).stdout)
+        server.key = key["key"]
+        assert people(server) == set()
+        assert run("key", "revoke", str(key["id"]), *options).returncode == 0
+        answer = httpx.get(f"{server.url}/api/projects/1/persons/", headers=server.headers)
+        assert answer.status_code == 401
+        assert server.stop(signal.SIGINT) == 0
+    assert postmaster(folder) is None
+
+    listed = run("project", "list", "--json", PERSONHOOD_DATA_DIR=str(folder))
+    names = [project["name"] for project in json.loads(listed.stdout)]
+    assert names == ["Before", "Default project", "Meanwhile"]
+
+
+def test_what_was_answered_survives_every_kind_of_end(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    options = ["--data-dir", str(folder)]
+
+    with serving(*options) as server:
+        port = server.port
+        send(server, "before the clean end")
+        assert server.stop(signal.SIGTERM) == 0
+        assert postmaster(folder) is None
+
+    with serving(*options, port=port) as server:
+        send(server, "before the parent was killed")
+        workers = children(server.process.pid)
+        server.stop(signal.SIGKILL)
+
+    # At once: its workers may still hold the port, its database still runs.
+    with serving(*options, port=port) as server:
+        wait_for_end(*workers)
+        assert people(server) == {"before the clean end", "before the parent was killed"}
+        send(server, "before all of it was killed")
+        database = postmaster(folder)
+        assert database is not None
+        backends = children(database)
+        os.kill(database, signal.SIGKILL)
+        os.killpg(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        wait_for_end(database, *backends)
+
+    with serving(*options, port=port) as server:
+        assert len(people(server)) == 3
+        assert server.stop() == 0
+    assert postmaster(folder) is None
+
+
+def test_a_database_that_goes_away_makes_it_unready_and_no_event_is_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with serving("--data-dir", str(folder)) as server:
+        database = postmaster(folder)
+        assert database is not None
+        backends = children(database)
+        os.kill(database, signal.SIGKILL)
+        wait_for_end(database, *backends)
+        ready = httpx.get(f"{server.url}/_readiness", timeout=60)
+        assert (ready.status_code, ready.text) == (503, "The database does not answer.")
+        assert httpx.get(f"{server.url}/_liveness").status_code == 200
+        event = {"api_key": TOKEN, "event": "signed up", "distinct_id": "ada"}
+        answer = httpx.post(f"{server.url}/batch/", json=event, timeout=60)
+        assert answer.status_code == 503
+        assert "Retry-After" in answer.headers
+        server.stop()
