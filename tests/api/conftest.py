@@ -11,8 +11,8 @@ from litestar import Litestar
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from personhood.api import routes, schema
-from personhood.http.envelope import exception_handlers
+from personhood import settings
+from personhood.app import create_app
 from personhood.model import Project
 from personhood.store import api_key, project
 from personhood.store.pool import Pool
@@ -44,16 +44,16 @@ async def other(conn: AsyncConnection, shop: Project) -> Project:
 
 
 @pytest.fixture
-async def client(pool: Pool, shop: Project) -> AsyncIterator[Client]:
-    app = Litestar(
-        route_handlers=routes.route_handlers,
-        exception_handlers=exception_handlers,
-        openapi_config=schema.openapi_config(),
-        logging_config=None,
-    )
-    app.state.pool = pool
-    # Not Litestar's AsyncTestClient: it runs the app in another thread's event loop, and a pool
-    # belongs to one.
+async def app(database: str) -> AsyncIterator[Litestar]:
+    """The application itself, in this test's event loop: a pool belongs to one."""
+    made = create_app(settings.read({}), database)
+    async with made.lifespan():
+        yield made
+
+
+@pytest.fixture
+async def client(app: Litestar, shop: Project) -> AsyncIterator[Client]:
+    """A client with a key for everything. Also a failing request gets its answer."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://testserver", headers=HEADERS
