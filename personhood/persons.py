@@ -63,9 +63,19 @@ async def apply(pool: Pool, works: Sequence[Work]) -> list[Outcome]:
                     await apply_work(conn, work)
                     for work in sorted(works, key=lambda work: work.project.id)
                 ]
+        except errors.CheckViolation:
+            # The only check is that an event's month has a partition.
+            await make_partitions(pool, works)
         except (Stale, *CONFLICTS):
             await asyncio.sleep(BACKOFF_S * 2**attempt * random.random())
     raise Overloaded("transient error, please retry")
+
+
+async def make_partitions(pool: Pool, works: Sequence[Work]) -> None:
+    months = event.months_of(each.timestamp for work in works for each in work.events)
+    for month in sorted(months):
+        async with pool.connection() as conn:
+            await event.make_partition(conn, month)
 
 
 async def apply_work(conn: AsyncConnection, work: Work) -> Outcome:
