@@ -7,7 +7,7 @@ events mean for persons is read by `capture.claims`.
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -21,10 +21,13 @@ from personhood.model import JSON, ClaimKind, Properties
 EVENT_BYTES_MAX = 1024 * 1024
 # Bounds the memory of a small body that unpacks to nothing but empty objects.
 OBJECTS_MAX = 1_000_000
+# What is kept must be read again, by code that may be deep in a stack of its own.
+NESTING_MAX = 128
 NAME_CHARACTERS_MAX = 200
 TOKEN_CHARACTERS_MAX = 64
 
 DROPPED = "$performance_event"
+NESTED_TOO_DEEP = "failed to parse request: recursion limit exceeded"
 
 
 class Sent(Struct, kw_only=True):
@@ -66,7 +69,7 @@ def parse(
     try:
         return _parse(_cleaned(body), now=now, sent_at=sent_at, engage=engage)
     except RecursionError:
-        raise BadCapture("failed to parse request: recursion limit exceeded") from None
+        raise BadCapture(NESTED_TOO_DEEP) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadCapture(f"failed to parse request: {error}") from None
 
@@ -295,11 +298,29 @@ def _check_size(size: int) -> None:
         )
 
 
+def _check_nesting(text: bytes) -> None:
+    """`text` is JSON. Only what has that many brackets can be nested that deeply."""
+    if text.count(b"{") + text.count(b"[") <= NESTING_MAX:
+        return
+    level: list[JSON] = [_VALUE.decode(text)]
+    for _ in range(NESTING_MAX):
+        level = [member for value in level for member in _members(value)]
+    if any(isinstance(value, dict | list) for value in level):
+        raise BadCapture(NESTED_TOO_DEEP)
+
+
+def _members(value: JSON) -> Iterable[JSON]:
+    if isinstance(value, dict):
+        return cast(Properties, value).values()
+    return cast(list[JSON], value) if isinstance(value, list) else ()
+
+
 def _properties_text(event: _WireEvent) -> bytes:
     # Copied: the event outlives the request's buffer.
     text = bytes(event.properties)
     if text.startswith(b"{"):
         _check_size(len(text))
+        _check_nesting(text)
         return text
     if not text or text == b"null":
         return b"{}"
@@ -311,6 +332,7 @@ def _object(raw: Raw, *, of: Sent) -> Properties | None:
     text = bytes(raw)
     of.size += len(text)
     _check_size(of.size)
+    _check_nesting(text)
     return _OBJECT.decode(text) if text.startswith(b"{") else None
 
 
@@ -328,6 +350,7 @@ def _distinct_id(event: _WireEvent, properties: _WireProperties) -> str:
 def _value(raw: Raw) -> JSON:
     text = bytes(raw)
     _check_size(len(text))
+    _check_nesting(text)
     return _VALUE.decode(text) if text else None
 
 
