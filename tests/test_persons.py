@@ -10,7 +10,7 @@ from personhood.capture import claims
 from personhood.capture.parse import Sent
 from personhood.model import Project
 from personhood.persons import Work
-from personhood.store import event, person_page, project
+from personhood.store import person_page, project
 from personhood.store.pool import Pool, encode
 
 NOW = datetime(2024, 3, 5, 12, 30, tzinfo=UTC)
@@ -19,7 +19,6 @@ NOW = datetime(2024, 3, 5, 12, 30, tzinfo=UTC)
 @pytest.fixture
 async def shop(pool: Pool) -> Project:
     async with pool.connection() as conn:
-        await event.make_partition(conn, (2024, 3))
         return await project.insert(conn, name="Shop", token="phc_shop")
 
 

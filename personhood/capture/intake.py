@@ -19,9 +19,7 @@ from personhood import metrics, persons
 from personhood.errors import BadCapture, Overloaded
 from personhood.model import Event, Project, Warning
 from personhood.persons import Outcome, Work
-from personhood.store import event as event_store
 from personhood.store import warning as warning_store
-from personhood.store.event import Month
 from personhood.store.pool import Pool
 
 GROUP_EVENTS_MAX = 5000
@@ -60,7 +58,6 @@ class Ingester:
         self.queued_bytes = 0
         self.wake = asyncio.Event()
         self.closed = False
-        self.months: set[Month] = set()
 
     async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(self.run(), name="ingester")
@@ -182,16 +179,9 @@ class Ingester:
 
     async def store_together(self, shares: "list[Share]") -> None:
         works = gather(shares)
-        missing = (
-            event_store.months_of(event.timestamp for work in works for event in work.events)
-            - self.months
-        )
         attempt = 0
         while True:
             try:
-                for month in sorted(missing):
-                    async with self.pool.connection() as conn:
-                        await event_store.make_partition(conn, month)
                 outcomes = await persons.apply(self.pool, works)
                 break
             except psycopg.OperationalError as error:
@@ -200,7 +190,6 @@ class Ingester:
                 if attempt == OUTAGE_ATTEMPTS_MAX or isinstance(error, DATA_AT_FAULT):
                     raise
                 await asyncio.sleep(OUTAGE_BACKOFF_S * 2**attempt)
-        self.months |= missing
         count(outcomes)
         credit(shares, outcomes)
 
