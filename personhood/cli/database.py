@@ -44,7 +44,15 @@ def prepare(url: str) -> None:
         with psycopg.connect(url, autocommit=True) as conn:
             if conn.info.server_version < VERSION_MIN:
                 raise DatabaseFailed("PostgreSQL 15 or newer is needed.")
-        migrate.migrate(url)
+        try:
+            migrate.migrate(url)
+        except psycopg.DatabaseError as error:
+            if error.sqlstate is None:
+                raise
+            raise DatabaseFailed(
+                f"The newest schema could not be made: {error.diag.message_primary}. "
+                "The account must be allowed to create tables."
+            ) from error
 
 
 def run_once(url: str, verb: Callable[[AsyncConnection], Awaitable[T]]) -> T:

@@ -119,4 +119,4 @@ def test_a_database_that_goes_away_makes_it_unready_and_no_event_is_lost(tmp_pat
         answer = httpx.post(f"{server.url}/batch/", json=event, timeout=60)
         assert answer.status_code == 503
         assert "Retry-After" in answer.headers
-        server.stop()
+        os.killpg(server.process.pid, signal.SIGKILL)

@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import psycopg
+
 from tests.cli.conftest import Command
 
 
@@ -62,3 +64,14 @@ def test_a_database_url_that_is_none_does_not_tell_its_password(personhood: Comm
     done = personhood("project", "list", DATABASE_URL="postgres//someone:hunter2@db")
     assert done.code == 1
     assert done.err == ("personhood: The database URL is not one that PostgreSQL understands.\n")
+
+
+def test_a_database_that_we_may_not_write_to(personhood: Command, postgres: str) -> None:
+    with psycopg.connect(postgres, autocommit=True) as conn:
+        conn.execute("CREATE ROLE guest LOGIN")
+        done = personhood("project", "list", DATABASE_URL=postgres.replace("personhood@", "guest@"))
+        conn.execute("DROP ROLE guest")
+    assert done.code == 1
+    assert done.err.startswith("personhood: The newest schema could not be made: ")
+    assert done.err.endswith(" The account must be allowed to create tables.\n")
+    assert done.err.count("\n") == 1
