@@ -1,9 +1,11 @@
 """The real thing for every test: a PostgreSQL of our own, and a fresh database for each."""
 
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -22,10 +24,16 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of the session's server, which holds a migrated template."""
-    folder: Path = tmp_path_factory.mktemp("data")
-    with embedded.running(folder) as url:
+def postgres() -> Iterator[str]:
+    """URL of the session's server, which holds a migrated template.
+
+    Not below pytest's own folder: another run that starts takes that from the account which
+    PostgreSQL runs as when the tests are root's.
+    """
+    with (
+        TemporaryDirectory(prefix="personhood-") as folder,
+        embedded.running(Path(folder)) as url,
+    ):
         with psycopg.connect(url, autocommit=True) as conn:
             # The tests kill servers, never the machine: nobody waits for its disk here.
             conn.execute("ALTER SYSTEM SET fsync = off")
