@@ -1,6 +1,5 @@
 """The real thing for every test: a PostgreSQL of our own, and a fresh database for each."""
 
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -41,6 +40,13 @@ def postgres() -> Iterator[str]:
             conn.execute("CREATE DATABASE template")
         migrate.migrate(named(url, "template"))
         yield url
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A data folder that is yet to be made; not below pytest's own folder either."""
+    with TemporaryDirectory(prefix="personhood-") as folder:
+        yield Path(folder) / "data"
 
 
 @contextmanager

@@ -39,20 +39,19 @@ def wait_for_end(*pids: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_folder_has_one_server_and_takes_commands_with_and_without_it(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    options = ["--data-dir", str(folder)]
+def test_a_folder_has_one_server_and_takes_commands_with_and_without_it(data_dir: Path) -> None:
+    options = ["--data-dir", str(data_dir)]
 
     created = run("project", "create", "Before", "--json", *options)
     assert created.returncode == 0, created.stderr
-    assert postmaster(folder) is None, "a command stops the database that it started"
+    assert postmaster(data_dir) is None, "a command stops the database that it started"
 
     with serving(*options) as server:
         second = run("serve", "--port", "0", *options)
         assert (second.returncode, second.stdout) == (1, "")
         assert second.stderr == (
             f"personhood: Another server (process {server.process.pid}) uses the data folder "
-            f"{folder}. Stop it first, or give this one a folder of its own with --data-dir.\n"
+            f"{data_dir}. Stop it first, or give this one a folder of its own with --data-dir.\n"
         )
         made = run("project", "create", "Meanwhile", *options)
         assert made.returncode == 0, made.stderr
@@ -63,22 +62,21 @@ def test_a_folder_has_one_server_and_takes_commands_with_and_without_it(tmp_path
         answer = httpx.get(f"{server.url}/api/projects/1/persons/", headers=server.headers)
         assert answer.status_code == 401
         assert server.stop(signal.SIGINT) == 0
-    assert postmaster(folder) is None
+    assert postmaster(data_dir) is None
 
-    listed = run("project", "list", "--json", PERSONHOOD_DATA_DIR=str(folder))
+    listed = run("project", "list", "--json", PERSONHOOD_DATA_DIR=str(data_dir))
     names = [project["name"] for project in json.loads(listed.stdout)]
     assert names == ["Before", "Default project", "Meanwhile"]
 
 
-def test_what_was_answered_survives_every_kind_of_end(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    options = ["--data-dir", str(folder)]
+def test_what_was_answered_survives_every_kind_of_end(data_dir: Path) -> None:
+    options = ["--data-dir", str(data_dir)]
 
     with serving(*options) as server:
         port = server.port
         send(server, "before the clean end")
         assert server.stop(signal.SIGTERM) == 0
-        assert postmaster(folder) is None
+        assert postmaster(data_dir) is None
 
     with serving(*options, port=port) as server:
         send(server, "before the parent was killed")
@@ -90,7 +88,7 @@ def test_what_was_answered_survives_every_kind_of_end(tmp_path: Path) -> None:
         wait_for_end(*workers)
         assert people(server) == {"before the clean end", "before the parent was killed"}
         send(server, "before all of it was killed")
-        database = postmaster(folder)
+        database = postmaster(data_dir)
         assert database is not None
         backends = children(database)
         os.kill(database, signal.SIGKILL)
@@ -101,13 +99,12 @@ def test_what_was_answered_survives_every_kind_of_end(tmp_path: Path) -> None:
     with serving(*options, port=port) as server:
         assert len(people(server)) == 3
         assert server.stop() == 0
-    assert postmaster(folder) is None
+    assert postmaster(data_dir) is None
 
 
-def test_a_database_that_goes_away_makes_it_unready_and_no_event_is_lost(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    with serving("--data-dir", str(folder)) as server:
-        database = postmaster(folder)
+def test_a_database_that_goes_away_makes_it_unready_and_no_event_is_lost(data_dir: Path) -> None:
+    with serving("--data-dir", str(data_dir)) as server:
+        database = postmaster(data_dir)
         assert database is not None
         backends = children(database)
         os.kill(database, signal.SIGKILL)
