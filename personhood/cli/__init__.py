@@ -3,6 +3,7 @@
 0  done (also a server that Ctrl-C or SIGTERM stopped)
 1  it could not be done; one line on stderr says why
 2  the command was not understood
+3  done in part: `import` put some rows aside
 """
 
 import sys
@@ -19,6 +20,21 @@ brings it to the newest schema, makes the first project and key where there are 
 until Ctrl-C or SIGTERM. Port 0 takes any free port.
 """
 
+IMPORT = """Import events from a file. Doing it again adds only what is not there yet.
+
+Takes what PostHog exports: batch exports in JSON lines, rows of the events API one a line, and
+tables saved as CSV; and with `--map` any other CSV, whatever stands between its columns; all of
+them plain or gzip'd. Persons come of the events, by the same rules as when SDKs send them. Works on
+the data folder or database directly, whether or not a server runs.
+
+Bad rows are put aside, the others go in. In CSV, cells that read as JSON numbers, `true` or `false`
+become those (not integers of more than 15 digits, nor `007`), and empty cells are left out. Times
+without a zone are UTC.
+
+Exit codes: 0 all rows are in; 1 failed or stopped, and the same command goes on from there; 3 some
+rows were rejected.
+"""
+
 app = App(
     name="personhood",
     help="A self-hosted person store that PostHog SDKs talk to.",
@@ -27,6 +43,7 @@ app = App(
 )
 app.command("personhood.cli.serve:app", name="serve", help=SERVE)
 app.command("personhood.cli.project:app", name="project", help="Create and list projects.")
+app.command("personhood.cli.import_events:app", name="import", help=IMPORT)
 app.command("personhood.cli.key:app", name="key", help="Create, list and revoke API keys.")
 
 

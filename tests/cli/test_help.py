@@ -4,7 +4,15 @@ import pytest
 
 from tests.cli.conftest import Command
 
-COMMANDS = ["serve", "project create", "project list", "key create", "key list", "key revoke"]
+COMMANDS = [
+    "serve",
+    "import",
+    "project create",
+    "project list",
+    "key create",
+    "key list",
+    "key revoke",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -48,6 +56,8 @@ def test_version(personhood: Command) -> None:
         "serve --port 70000",
         "serve --workers 0",
         "serve --colour red",
+        "import",
+        "import a.csv --project one",
         "key create",
         "key revoke",
         "project create",
