@@ -7,7 +7,7 @@ for the time of the writes only, in id order, and a group that changes no person
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from psycopg import AsyncConnection, errors
 
 from personhood.errors import NotFound, Overloaded
+from personhood.identity import size
 from personhood.identity.distinct_id import person_uuid
 from personhood.identity.fold import World, fold
 from personhood.model import DistinctId, Event, Person, Project, Properties, Warning
@@ -82,8 +83,14 @@ async def apply_work(conn: AsyncConnection, work: Work) -> Outcome:
     events = await unknown(conn, work)
     world = await read_world(conn, work, events)
     rows = [event.Row(each, fold(world, each)) for each in events]
+    texts = texts_of(world)
+    if any(len(text) > size.HARMLESS_TEXT_BYTES for text in texts.values()):
+        world = await read_world(conn, work, events)
+        world.guarded = True
+        rows = [event.Row(each, fold(world, each)) for each in events]
+        texts = texts_of(world)
     await claim_rows(conn, world)
-    await write_world(conn, world)
+    await write_world(conn, world, texts)
     if rows:
         await event.insert_all(conn, work.project.id, rows)
     warnings = news(work, events) + world.warnings
@@ -91,6 +98,13 @@ async def apply_work(conn: AsyncConnection, work: Work) -> Outcome:
         await warning.insert_all(conn, work.project.id, warnings)
     stored = frozenset(each.uuid for each in events)
     return Outcome(world=world, stored=stored, warnings=warnings)
+
+
+def texts_of(world: World) -> dict[int, bytes]:
+    """The properties to be written, by person, as JSON."""
+    return {
+        id: encode(each.properties) for id, each in (*world.created.items(), *world.changed.items())
+    }
 
 
 async def unknown(conn: AsyncConnection, work: Work) -> list[Event]:
@@ -163,19 +177,19 @@ async def claim_rows(conn: AsyncConnection, world: World) -> None:
             raise Stale
 
 
-async def write_world(conn: AsyncConnection, world: World) -> None:
+async def write_world(conn: AsyncConnection, world: World, texts: Mapping[int, bytes]) -> None:
     """Persons, then the ids that lead to them, then what the ledger says of both."""
     project_id = world.project.id
     changed = [each for id, each in world.changed.items() if id not in world.created]
     if world.created:
-        await person.insert_all(conn, list(world.created.values()))
+        await person.insert_all(conn, list(world.created.values()), texts)
     new = [world.ids[text] for text in sorted(world.unstored & world.used)]
     if new:
         await distinct_id.insert_all(conn, new)
     if joined := [each for each in world.attached if each.distinct_id not in world.unstored]:
         await distinct_id.attach_all(conn, joined)
     if changed:
-        await person.update_all(conn, changed)
+        await person.update_all(conn, changed, texts)
     if seen := [
         each
         for id, each in world.seen.items()

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from personhood.capture import elements
-from personhood.capture.initial import copied
+from personhood.identity.initial import copied
 from personhood.capture.parse import Sent
 from personhood.errors import BadCapture
 from personhood.identity.distinct_id import text_of

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
-from personhood.identity import merge, properties
+from personhood.identity import merge, properties, size
 from personhood.identity.merge import Attach, Create, Identify, Merge, Nothing, Refusal, Refuse
 from personhood.identity.properties import Change
 from personhood.model import (
@@ -58,7 +58,8 @@ class World(Struct, kw_only=True):
 
     `ids` are by text; those in `unstored` have a reserved surrogate id and no row yet. `persons`
     are roots, `versions` those they were read at. `parents` leads from a merged person's id
-    upwards. `uuids` are what persons made for an id without one would get.
+    upwards. `uuids` are what persons made for an id without one would get. In a `guarded` world the
+    size of persons is looked at; that takes long and is for those that may be too large.
     """
 
     project: Project
@@ -71,6 +72,7 @@ class World(Struct, kw_only=True):
     person_ids: Iterator[int] = field(default_factory=lambda: iter(()))
     api_key_id: int | None = None
     request_id: UUID | None = None
+    guarded: bool = False
 
     created: dict[int, Person] = field(default_factory=dict)
     changed: dict[int, Person] = field(default_factory=dict)
@@ -126,10 +128,9 @@ def personful(world: World, event: Event) -> Applied:
     if person is None:
         person = create(world, event, [event.distinct_id])
     elif len(world.created) == known:
-        changed = properties.change(person.properties, event)
-        if changed:
-            put(world, person, changed, event=event, kind=EntryKind.SET)
-    see(world, person, event)
+        update(world, person, event)
+    if person is not None:
+        see(world, person, event)
     return applied(world, event, person)
 
 
@@ -161,14 +162,18 @@ def settle(world: World, event: Event, claim: Claim) -> None:
             warn(world, event, type=reason, details=details)
 
 
-def create(world: World, event: Event, names: list[str]) -> Person:
-    """A new person with `names`; its uuid comes from the first of them."""
+def create(world: World, event: Event, names: list[str]) -> Person | None:
+    """A new person with `names`, its uuid from the first of them; None if it would be too large."""
+    given = properties.initial(event)
+    if world.guarded and size.is_too_large(given):
+        warn_size(world, event, None)
+        return None
     person = Person(
         id=next(world.person_ids),
         project_id=world.project.id,
         uuid=world.uuids[names[0]],
         created_at=event.timestamp,
-        properties=properties.initial(event),
+        properties=given,
         is_identified=len(names) > 1,
     )
     world.persons[person.id] = world.created[person.id] = person
@@ -204,11 +209,17 @@ def identify(world: World, event: Event, person: Person) -> None:
 def absorb(world: World, event: Event, *, source: Person, target: Person) -> None:
     """One pointer is set, however many ids either has; the target's own values win (3.6)."""
     gained = properties.absorbed(source=source.properties, target=target.properties)
+    together = properties.apply(target.properties, gained)
+    if world.guarded and size.is_too_large(together):
+        # Two persons are one, whatever they weigh: they are joined, and then trimmed.
+        warn_size(world, event, target)
+        together = size.trimmed(together)
+        gained = properties.difference(target.properties, together)
     earlier = source.created_at if source.created_at < target.created_at else None
     was_identified = target.is_identified
     source_version = source.version
     target.version = max(source.version, target.version)
-    target.properties = properties.apply(target.properties, gained)
+    target.properties = together
     target.created_at = earlier or target.created_at
     target.is_identified = True
     note(
@@ -235,9 +246,27 @@ def absorb(world: World, event: Event, *, source: Person, target: Person) -> Non
     )
 
 
-def put(world: World, person: Person, changed: Change, *, event: Event, kind: EntryKind) -> None:
-    person.properties = properties.apply(person.properties, changed)
-    note(world, person, event, kind=kind, change=changed)
+def update(world: World, person: Person, event: Event) -> None:
+    changed = properties.change(person.properties, event)
+    if changed and world.guarded:
+        changed = fitting(world, person, event, changed=changed)
+    if changed:
+        person.properties = properties.apply(person.properties, changed)
+        note(world, person, event, kind=EntryKind.SET, change=changed)
+
+
+def fitting(world: World, person: Person, event: Event, *, changed: Change) -> Change:
+    """What can be written of `changed`: all of it, or nothing, or instead of it the trimming of a
+    person that is too large already (4.7)."""
+    after = properties.apply(person.properties, changed)
+    if size.is_too_large(person.properties):
+        after = size.trimmed(person.properties)
+    elif not size.is_too_large(after):
+        return changed
+    else:
+        after = person.properties
+    warn_size(world, event, person)
+    return properties.difference(person.properties, after)
 
 
 def see(world: World, person: Person, event: Event) -> None:
@@ -317,6 +346,15 @@ def warn_refused(world: World, event: Event, *, source: Person, target: Person) 
         "otherPersonId": str(source.uuid),
     }
     warn(world, event, type=Refusal.ALREADY_IDENTIFIED, details=details)
+
+
+def warn_size(world: World, event: Event, person: Person | None) -> None:
+    details: Properties = {
+        "distinctId": event.distinct_id,
+        "personId": None if person is None else str(person.uuid),
+        "message": f"Person properties exceed {size.BYTES_MAX} bytes",
+    }
+    warn(world, event, type="person_properties_size_violation", details=details)
 
 
 def applied(

@@ -85,6 +85,15 @@ def apply(current: Properties, changed: Change) -> Properties:
     return {**kept, **changed.after}
 
 
+def difference(before: Properties, after: Properties) -> Change:
+    """The change that makes `after` of `before`."""
+    same = {key for key in before.keys() & after.keys() if equal(before[key], after[key])}
+    return Change(
+        {key: value for key, value in before.items() if key not in same},
+        {key: value for key, value in after.items() if key not in same},
+    )
+
+
 def absorbed(*, source: Properties, target: Properties) -> Change:
     """What a merge adds to the target: the source's keys that it lacks (3.6)."""
     return Change({}, {key: value for key, value in source.items() if key not in target})

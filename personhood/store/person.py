@@ -1,11 +1,13 @@
-"""Persons as ingestion writes them: by arrays, however many an ingest group touches."""
+"""Persons as ingestion writes them: by arrays, however many an ingest group touches.
 
-from collections.abc import Iterable, Sequence
+`texts` are the properties as JSON, by person id.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg import AsyncConnection
 
 from personhood.model import Person
-from personhood.store.pool import encode
 
 CHILDREN_COMPRESSED_MAX = 100
 
@@ -26,7 +28,9 @@ async def lock(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, int]:
     return {id: version async for id, version, parent in cursor if parent is None}
 
 
-async def insert_all(conn: AsyncConnection, persons: Sequence[Person]) -> None:
+async def insert_all(
+    conn: AsyncConnection, persons: Sequence[Person], texts: Mapping[int, bytes]
+) -> None:
     """Raises UniqueViolation (person_uuid_key) when somebody else made one of them meanwhile."""
     await conn.execute(
         """
@@ -41,7 +45,7 @@ async def insert_all(conn: AsyncConnection, persons: Sequence[Person]) -> None:
             AS t (id, project_id, uuid, properties, is_identified, created_at, last_seen_at,
                   version, merged_into_id)
         """,
-        columns(persons)
+        columns(persons, texts)
         | {
             "projects": [person.project_id for person in persons],
             "uuids": [person.uuid for person in persons],
@@ -49,7 +53,9 @@ async def insert_all(conn: AsyncConnection, persons: Sequence[Person]) -> None:
     )
 
 
-async def update_all(conn: AsyncConnection, persons: Sequence[Person]) -> None:
+async def update_all(
+    conn: AsyncConnection, persons: Sequence[Person], texts: Mapping[int, bytes]
+) -> None:
     """Write persons that are locked. What only moved `last_seen_at` goes to `see_all`."""
     await conn.execute(
         """
@@ -67,7 +73,7 @@ async def update_all(conn: AsyncConnection, persons: Sequence[Person]) -> None:
                   merged_into_id)
          WHERE p.id = t.id
         """,
-        columns(persons),
+        columns(persons, texts),
     )
 
 
@@ -105,10 +111,10 @@ async def compress(conn: AsyncConnection, *, source_id: int, target_id: int) -> 
     )
 
 
-def columns(persons: Sequence[Person]) -> dict[str, object]:
+def columns(persons: Sequence[Person], texts: Mapping[int, bytes]) -> dict[str, object]:
     return {
         "ids": [person.id for person in persons],
-        "properties": [encode(person.properties).decode() for person in persons],
+        "properties": [texts[person.id].decode() for person in persons],
         "identified": [person.is_identified for person in persons],
         "created": [person.created_at for person in persons],
         "seen": [person.last_seen_at for person in persons],
