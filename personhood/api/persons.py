@@ -81,7 +81,13 @@ async def persons_list(
     summary="Read a person",
     description=docs.RETRIEVE,
     operation_class=Described,
-    responses=responses(PersonDetail, "The person.", docs.PERSON, errors=(400, *READ_ERRORS)),
+    responses=responses(
+        PersonDetail,
+        "The person.",
+        docs.PERSON,
+        errors=(400, *READ_ERRORS),
+        bad=docs.NO_PERSON_ID,
+    ),
 )
 async def persons_retrieve(request: Asked, person_id: FromPath[str]) -> PersonDetail:
     project = request.auth.project
@@ -97,7 +103,13 @@ async def persons_retrieve(request: Asked, person_id: FromPath[str]) -> PersonDe
     summary="Set properties of a person",
     description=docs.UPDATE,
     operation_class=with_body(docs.BODY, docs.BODY_EXAMPLE),
-    responses=responses(PersonDetail, "The person, changed.", docs.PERSON, errors=WRITE_ERRORS),
+    responses=responses(
+        PersonDetail,
+        "The person, changed.",
+        docs.PERSON,
+        errors=WRITE_ERRORS,
+        bad=docs.NO_PROPERTIES,
+    ),
 )
 async def persons_update(request: Asked, person_id: FromPath[str]) -> PersonDetail:
     properties = properties_in(await json_body.read(request))
@@ -153,10 +165,7 @@ def reference(text: str) -> UUID | int:
     except ValueError:
         if INTEGER.fullmatch(text):
             return int(text) if len(text) < 20 else BEYOND_BIGINT
-    raise InvalidInput(
-        "The ID provided does not look like a personID. If you are using a distinctId, please use "
-        "/persons?distinct_id=<id> instead."
-    )
+    raise InvalidInput(docs.ID_MALFORMED)
 
 
 async def detail(conn: AsyncConnection, project: Project, person: Person) -> PersonDetail:

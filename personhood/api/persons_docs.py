@@ -8,8 +8,13 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import QueryParameter
 
 from personhood.api.wire import PersonDetail, PersonList, PersonRow
+from personhood.http.envelope import Error
 from personhood.http.page import LIMIT_DEFAULT, LIMIT_MAX
 
+ID_MALFORMED = (
+    "The ID provided does not look like a personID. If you are using a distinctId, please use "
+    "/persons?distinct_id=<id> instead."
+)
 EMAIL_ADDRESS = "ada@example.com"
 PERSON = PersonDetail(
     id=17,
@@ -36,6 +41,9 @@ PAGE = PersonList(
     previous=None,
     count=600,
 )
+
+NO_PERSON_ID = Error("validation_error", "invalid_input", ID_MALFORMED)
+NO_PROPERTIES = Error("validation_error", "This field is required.", "required", "properties")
 
 LIST = f"""
 Persons of the project, the newest first. All filters must hold.

@@ -121,24 +121,31 @@ WRITE_ERRORS = (400, 401, 403, 404, 406, 413, 415, 503)
 
 
 def responses(
-    shape: type[Any], description: str, example: Any, *, errors: Iterable[int]
+    shape: type[Any],
+    description: str,
+    example: Any,
+    *,
+    errors: Iterable[int],
+    bad: Error = ERRORS[400][1],
 ) -> dict[int, ResponseSpec]:
-    """The answers of an endpoint: its success by example, and the ways it may refuse."""
-    success = ResponseSpec(
+    """The answers of an endpoint: its success by example, and the ways it may refuse.
+
+    `bad` is how it says that the request does not fit, if that is typical of it.
+    """
+    answers = {200: answer(shape, description, example)}
+    for status in errors:
+        text, usual = ERRORS[status]
+        answers[status] = answer(Error, text, bad if status == 400 else usual)
+    return answers
+
+
+def answer(shape: type[Any], description: str, example: Any) -> ResponseSpec:
+    return ResponseSpec(
         shape,
         generate_examples=False,
         description=description,
         examples=[Example(summary="Example", value=example)],
     )
-    return {200: success} | {
-        status: ResponseSpec(
-            Error,
-            generate_examples=False,
-            description=ERRORS[status][0],
-            examples=[Example(summary="Example", value=ERRORS[status][1])],
-        )
-        for status in errors
-    }
 
 
 @dataclass
