@@ -63,6 +63,12 @@ def read(environ: Mapping[str, str], **options: Any) -> Settings:
             values[name] = text
     values |= {name: value for name, value in options.items() if value is not None}
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        return msgspec.convert(values, Settings, strict=False, dec_hook=to_path)
     except msgspec.ValidationError as error:
         raise InvalidSetting(f"Setting not understood: {error}") from None
+
+
+def to_path(type: type, value: Any) -> Any:
+    """What msgspec does not know by itself: a path, given as one or as its text."""
+    assert type is Path, "the only such type among the settings"
+    return Path(value)

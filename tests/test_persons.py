@@ -1,6 +1,6 @@
 """Events through identity, store and ledger, in a real database."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest

@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from personhood.capture import elements
-from personhood.identity.initial import copied
 from personhood.capture.parse import Sent
 from personhood.errors import BadCapture
 from personhood.identity.distinct_id import text_of
+from personhood.identity.initial import copied
 from personhood.identity.properties import equal
 from personhood.model import (
     JSON,

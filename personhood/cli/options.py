@@ -39,8 +39,6 @@ def examples(*lines: str) -> str:
 
 def settings(environ: Mapping[str, str] = os.environ, **options: Any) -> Settings:
     """The settings in force, each within its bounds."""
-    if options.get("data_dir") is None and (folder := environ.get(f"{PREFIX}DATA_DIR")):
-        options["data_dir"] = Path(folder)  # `read` takes text for all but a path
     found = read(environ, **options)
     if not 0 <= found.port <= PORT_MAX:
         raise InvalidSetting(f"The port must be between 0 and {PORT_MAX}.")

@@ -8,7 +8,7 @@ from procrastinate import App, PsycopgConnector
 
 from personhood.jobs import sweep
 from personhood.settings import Settings
-from personhood.store.pool import Pool
+from personhood.store.pool import WAIT_S, Pool
 
 CONNECTIONS_MAX = 2
 GRACE_S = 10  # how long a running job may go on when the server stops
@@ -20,6 +20,7 @@ def queue(database_url: str) -> App:
         conninfo=database_url,
         min_size=1,
         max_size=CONNECTIONS_MAX,
+        timeout=WAIT_S,
         kwargs={"application_name": "personhood jobs"},
     )
     app = App(connector=connector)

@@ -63,11 +63,13 @@ def running(data_dir: Path) -> Iterator[str]:
     data_dir.mkdir(parents=True, exist_ok=True)
     with owned(data_dir):
         folder = data_dir / "postgres"
-        start(folder)
         try:
+            start(folder)
             yield url(folder)
         finally:
-            stop(folder)
+            # Also when the start was interrupted: nothing of ours may outlive the lock.
+            if (folder / "postmaster.pid").exists():
+                stop(folder)
 
 
 @contextmanager
@@ -119,16 +121,19 @@ def start(folder: Path) -> None:
     user = account(folder)
     if not (folder / "PG_VERSION").exists():
         initialize(folder, user)
-    elif run(folder, user, "pg_ctl", "status", check=False) == 0:
-        stop(folder)
+    else:
+        stop(folder)  # what a killed owner left running, if it did
     (folder / "personhood.conf").write_text(configuration(folder))
     run(folder, user, "pg_ctl", "start", "-w", "-s", "-t", str(START_TIMEOUT_S), "-l", os.devnull)
 
 
 def stop(folder: Path) -> None:
-    """End the server's sessions, write a checkpoint, stop."""
-    user = account(folder)
-    run(folder, user, "pg_ctl", "stop", "-w", "-s", "-m", "fast", "-t", str(START_TIMEOUT_S))
+    """End the server's sessions, write a checkpoint, stop.
+
+    No complaint if that cannot be: then the server is dead already, and the next start recovers.
+    """
+    patience = ("-t", str(START_TIMEOUT_S))
+    run(folder, account(folder), "pg_ctl", "stop", "-w", "-s", "-m", "fast", *patience, check=False)
 
 
 def initialize(folder: Path, user: str | None) -> None:
@@ -208,7 +213,7 @@ def hand_over(path: Path, user: str | None) -> None:
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def run(folder: Path, user: str | None, name: str, *args: str, check: bool = True) -> int:
+def run(folder: Path, user: str | None, name: str, *args: str, check: bool = True) -> None:
     """Run a PostgreSQL program as `user`; its complaint becomes DatabaseFailed."""
     command = [str(programs() / name), *args]
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "PGDATA": str(folder)}
@@ -224,12 +229,13 @@ def run(folder: Path, user: str | None, name: str, *args: str, check: bool = Tru
             user=user,
             group=None if user is None else pwd.getpwnam(user).pw_gid,
             extra_groups=None if user is None else [],
+            # A terminal's Ctrl-C is for us; half a start would leave a server behind.
+            start_new_session=True,
             check=False,
         )
         if check and done.returncode != 0:
             output.seek(0)
             raise DatabaseFailed(f"{name} failed: {explain(output.read().strip(), folder)}")
-    return done.returncode
 
 
 def explain(complaint: str, folder: Path) -> str:

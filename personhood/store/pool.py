@@ -12,6 +12,7 @@ set_json_dumps(encode)
 Pool = AsyncConnectionPool[AsyncConnection]
 
 PREPARE_AFTER = 2
+WAIT_S = 5  # for a connection; without a database, whoever asks is told soon
 
 
 def pool(database_url: str, *, size: int) -> Pool:
@@ -21,6 +22,7 @@ def pool(database_url: str, *, size: int) -> Pool:
         min_size=min(2, size),
         max_size=size,
         open=False,
+        timeout=WAIT_S,
         configure=configure,
         kwargs={"autocommit": True},
         name="personhood",
