@@ -7,6 +7,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from personhood.api import health, routes, schema
+from personhood.capture import docs as capture_docs
 from personhood.capture import routes as capture_routes
 from personhood.capture.intake import Ingester
 from personhood.capture.projects import Projects
@@ -49,7 +50,7 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
         ],
         lifespan=[lifespan],
         exception_handlers=exception_handlers,
-        openapi_config=schema.openapi_config(),
+        openapi_config=schema.openapi_config({capture_docs.TAG: capture_docs.TAG_TEXT}),
         request_max_body_size=REQUEST_BODY_BYTES_MAX,
         logging_config=None,  # see `logs`
     )

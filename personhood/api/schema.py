@@ -3,7 +3,7 @@
 Each handler says what it does where it is declared; here is what all of them share.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -196,7 +196,8 @@ def operation_id(handler: HTTPRouteHandler, method: HttpMethod, path: list[Any])
     return "_".join(parts)
 
 
-def openapi_config() -> OpenAPIConfig:
+def openapi_config(more_tags: Mapping[str, str]) -> OpenAPIConfig:
+    """The whole document's frame; `more_tags` are those of routes outside this package."""
     return OpenAPIConfig(
         title="personhood",
         version=__version__,
@@ -205,7 +206,7 @@ def openapi_config() -> OpenAPIConfig:
         render_plugins=[
             JsonRenderPlugin(path=["/", "/openapi.json"], media_type=MediaType.JSON),
         ],
-        tags=[Tag(name=name, description=text) for name, text in TAGS.items()],
+        tags=[Tag(name=name, description=text) for name, text in {**more_tags, **TAGS}.items()],
         components=Components(
             security_schemes={
                 BEARER: SecurityScheme(

@@ -1,7 +1,7 @@
 """Where SDKs send events (contract: capture-and-identity, 1.1 to 1.8). Errors are plain text."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar
@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from psycopg_pool import PoolTimeout
 
-from personhood.capture import claims, clock
+from personhood.capture import claims, clock, docs
 from personhood.capture.parse import Capture, parse
 from personhood.errors import BadCapture, CaptureError, CaptureTooLarge, Overloaded, TokenRefused
 from personhood.http import body
@@ -137,7 +137,13 @@ def plain(status: int, text: str) -> Response[str]:
 # Routes
 
 
-def endpoint(*paths: str, legacy: bool = False, engage: bool = False) -> HTTPRouteHandler:
+def endpoint(
+    *paths: str,
+    methods: Sequence[HttpMethod] = (HttpMethod.POST, HttpMethod.GET),
+    legacy: bool = False,
+    engage: bool = False,
+    shown: bool = False,
+) -> HTTPRouteHandler:
     """One handler for `paths`, which differ in how far their bodies are unwrapped."""
 
     async def take(request: AnyRequest) -> Response[bytes]:
@@ -145,8 +151,7 @@ def endpoint(*paths: str, legacy: bool = False, engage: bool = False) -> HTTPRou
 
     return route(
         list(paths),
-        name=paths[0],
-        http_method=[HttpMethod.POST, HttpMethod.GET],
+        http_method=list(methods),
         status_code=HTTPStatus.OK,
         media_type=MediaType.JSON,
         request_max_body_size=body.RECEIVED_BYTES_MAX,
@@ -157,12 +162,14 @@ def endpoint(*paths: str, legacy: bool = False, engage: bool = False) -> HTTPRou
             PoolTimeout: database_away,
             Exception: failed,
         },
-        include_in_schema=False,
+        **(docs.SHOWN if shown else docs.HIDDEN),
     )(take)
 
 
 route_handlers = [
-    endpoint("/batch", "/i/v0/e"),
+    endpoint("/batch", methods=[HttpMethod.POST], shown=True),
+    endpoint("/batch", methods=[HttpMethod.GET]),
+    endpoint("/i/v0/e"),
     endpoint("/e", "/capture", "/track", legacy=True),
     endpoint("/engage", legacy=True, engage=True),
 ]
