@@ -74,7 +74,7 @@ def run(settings: Settings) -> None:
 def work(settings: Settings, url: str, address: port.Address, made: "Bootstrapped") -> None:
     from personhood.cli import welcome, workers
 
-    workers.run(settings, url, address, lambda: welcome.show(settings, made))
+    workers.run(settings, url, address=address, announce=lambda: welcome.show(settings, made))
 
 
 def check_not_in_use(settings: Settings) -> None:

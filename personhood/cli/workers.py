@@ -36,7 +36,7 @@ LOGGING: dict[str, Any] = {
 
 
 def run(
-    settings: Settings, database_url: str, address: Address, announce: Callable[[], None]
+    settings: Settings, database_url: str, *, address: Address, announce: Callable[[], None]
 ) -> None:
     """Serve until SIGINT or SIGTERM; `announce` is called when the first answer has come."""
     server = Server(settings, address, announce)
