@@ -86,7 +86,7 @@ def import_(
             database.translated(),
             told_when_stopped(report),
         ):
-            asyncio.run(load(url, plan, opened, report))
+            asyncio.run(load(url, plan, file=opened, report=report))
     if json:
         tables.print_json(report.summary())
     else:
@@ -95,7 +95,7 @@ def import_(
         sys.exit(SOME_REJECTED)
 
 
-async def load(url: str, plan: Plan, file: EventFile, report: Report) -> None:
+async def load(url: str, plan: Plan, *, file: EventFile, report: Report) -> None:
     stop_on_sigterm()
     async with pool(url, size=POOL_SIZE) as opened:
         async with opened.connection() as conn:

@@ -68,10 +68,11 @@ def run(settings: Settings) -> None:
             prepare(url)
             made = run_once(url, lambda conn: bootstrap(conn, settings))
             modules.join()
-            work(msgspec.structs.replace(settings, port=address[1]), url, address, made)
+            settings = msgspec.structs.replace(settings, port=address[1])
+            work(settings, url, address=address, made=made)
 
 
-def work(settings: Settings, url: str, address: port.Address, made: "Bootstrapped") -> None:
+def work(settings: Settings, url: str, *, address: port.Address, made: "Bootstrapped") -> None:
     from personhood.cli import welcome, workers
 
     workers.run(settings, url, address=address, announce=lambda: welcome.show(settings, made))
