@@ -7,6 +7,7 @@ from tests.cli.conftest import Command
 COMMANDS = [
     "serve",
     "import",
+    "demo",
     "project create",
     "project list",
     "key create",
