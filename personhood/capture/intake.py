@@ -14,6 +14,7 @@ import psycopg
 import structlog
 from msgspec import Struct, field
 from psycopg import errors as pg
+from psycopg_pool import PoolTimeout
 
 from personhood import metrics, persons
 from personhood.errors import BadCapture, Overloaded
@@ -28,6 +29,8 @@ OUTAGE_ATTEMPTS_MAX = 4
 OUTAGE_BACKOFF_S = 0.1  # doubled after each attempt
 # PostgreSQL says these of the data, not of itself, although they are of an operational class.
 DATA_AT_FAULT = (pg.ProgramLimitExceeded, pg.StatementTooComplex)
+# Whoever has waited for a connection in vain has waited long enough.
+NOT_TRIED_AGAIN = (*DATA_AT_FAULT, PoolTimeout)
 
 log = structlog.get_logger(__name__)
 
@@ -126,6 +129,9 @@ class Ingester:
             await self.store([(each, each.events, each.warnings) for each in group])
         except (Overloaded, psycopg.OperationalError, OSError) as error:
             log.warning("events not stored, clients are told to retry", reason=str(error))
+            while isinstance(error, PoolTimeout) and self.queue:
+                # Those who came meanwhile would wait as long, for nothing either.
+                group += self.take_group()
             settle(group, Overloaded())
         except Exception as error:
             # The clients are told by a 500; this task must live on for those who come after.
@@ -187,7 +193,7 @@ class Ingester:
             except psycopg.OperationalError as error:
                 # Also when the connection broke in a commit: what it stored is known by its uuid.
                 attempt += 1
-                if attempt == OUTAGE_ATTEMPTS_MAX or isinstance(error, DATA_AT_FAULT):
+                if attempt == OUTAGE_ATTEMPTS_MAX or isinstance(error, NOT_TRIED_AGAIN):
                     raise
                 await asyncio.sleep(OUTAGE_BACKOFF_S * 2**attempt)
         count(outcomes)

@@ -10,7 +10,7 @@ import psycopg
 import structlog
 from litestar import HttpMethod, MediaType, Request, Response, route
 from litestar.datastructures import State
-from litestar.exceptions import HTTPException
+from litestar.exceptions import ClientException, HTTPException
 from litestar.handlers import HTTPRouteHandler
 from psycopg_pool import PoolTimeout
 
@@ -155,9 +155,12 @@ def endpoint(
         status_code=HTTPStatus.OK,
         media_type=MediaType.JSON,
         request_max_body_size=body.RECEIVED_BYTES_MAX,
+        # The API's own handlers are in force for whatever is more special than what stands here.
         exception_handlers={
             CaptureError: capture_error,
+            Overloaded: capture_error,
             HTTPException: http_error,
+            ClientException: http_error,
             psycopg.OperationalError: database_away,
             PoolTimeout: database_away,
             Exception: failed,

@@ -216,8 +216,9 @@ def test_other_methods_are_not_allowed(front: Front, method: str) -> None:
 
 @pytest.mark.parametrize("path", ["/batch/", "/i/v0/e/", "/e/", "/engage/"])
 def test_w39_a_body_over_20_mib_is_refused(front: Front, path: str) -> None:
-    status, _ = front.post(b" " * (RECEIVED_BYTES_MAX + 1), path)
-    assert status == 413
+    answer = front.http.post(path, content=b" " * (RECEIVED_BYTES_MAX + 1))
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     fits = json.dumps(event()).encode().ljust(RECEIVED_BYTES_MAX)
     assert front.post(fits, path) == OK
     assert len(front.stored()) == 1
