@@ -16,6 +16,7 @@ from personhood.http.envelope import exception_handlers
 from personhood.jobs.queue import working
 from personhood.metrics import Measured
 from personhood.settings import Settings
+from personhood.store.lookups import lookups
 from personhood.store.pool import pool
 
 # Above every limit of capture, which has its own answers for what is too large.
@@ -40,6 +41,7 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
             app.state.pool = opened
             app.state.ingester = ingester
             app.state.projects = Projects(opened)
+            app.state.lookups = lookups(opened)
             yield
 
     app = Litestar(

@@ -19,7 +19,7 @@ from personhood.identity import size
 from personhood.identity.distinct_id import person_uuid
 from personhood.identity.fold import World, fold
 from personhood.model import DistinctId, Event, Person, Project, Properties, Warning
-from personhood.store import distinct_id, entry, event, merge, person, person_page, warning
+from personhood.store import distinct_id, entry, event, merge, person, person_lookup, warning
 from personhood.store.pool import Pool, encode
 
 ATTEMPTS_MAX = 12
@@ -218,7 +218,7 @@ async def patch(
     Tells the person after it. Raises NotFound when it is gone.
     """
     async with pool.connection() as conn:
-        owned = await person_page.distinct_ids_of(conn, project.id, [found.id], limit=1)
+        owned = await person_lookup.distinct_ids_of(conn, [found.id], limit=1)
         names = owned[found.id]
     if not names:
         raise NotFound

@@ -10,7 +10,8 @@ from personhood.capture import claims
 from personhood.capture.parse import Sent
 from personhood.model import Project
 from personhood.persons import Work
-from personhood.store import person_page, project
+from personhood.store import person_lookup, project
+from personhood.store.person_lookup import Name
 from personhood.store.pool import Pool, encode
 
 NOW = datetime(2024, 3, 5, 12, 30, tzinfo=UTC)
@@ -48,10 +49,9 @@ async def test_two(pool: Pool, shop: Project) -> None:
     )
     await persons.apply(pool, [work(shop, sent("$identify", "b", **{"$anon_distinct_id": "a"}))])
     async with pool.connection() as conn:
-        person = await person_page.by_distinct_id(conn, shop.id, "a")
-        assert person is not None
+        owner = await person_lookup.owner(conn, Name(shop.id, "a"))
+        assert owner is not None
+        person = owner.person
         assert person.properties["n"] == 1
         assert person.is_identified
-        assert await person_page.distinct_ids_of(conn, shop.id, [person.id], limit=None) == {
-            person.id: ["a", "b"]
-        }
+        assert owner.distinct_ids == ["a", "b"]

@@ -4,7 +4,8 @@ from typing import Any
 
 from personhood import persons
 from personhood.model import Project
-from personhood.store import person_page
+from personhood.store import person_lookup
+from personhood.store.person_lookup import Name
 from personhood.store.pool import Pool
 from tests.test_persons import sent, shop, work
 
@@ -15,10 +16,10 @@ HALF = 400_000
 
 async def properties_of(pool: Pool, project: Project, distinct_id: str) -> dict[str, Any] | None:
     async with pool.connection() as conn:
-        person = await person_page.by_distinct_id(conn, project.id, distinct_id)
+        person = await person_lookup.owner(conn, Name(project.id, distinct_id))
     if person is None:
         return None
-    return {key: value for key, value in person.properties.items() if key[0] != "$"}
+    return {key: value for key, value in person.person.properties.items() if key[0] != "$"}
 
 
 async def set_(pool: Pool, project: Project, distinct_id: str, **values: object) -> list[str]:

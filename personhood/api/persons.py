@@ -8,7 +8,6 @@ from litestar import Request, get, post, route
 from litestar.enums import HttpMethod
 from litestar.params import FromPath
 from msgspec import UNSET
-from psycopg import AsyncConnection
 
 from personhood import persons
 from personhood.api import persons_docs as docs
@@ -20,7 +19,9 @@ from personhood.http import page as pages
 from personhood.http.auth import Access
 from personhood.identity.distinct_id import is_anonymous
 from personhood.model import DISPLAY_NAME_PROPERTIES, JSON, Person, Project, Properties
-from personhood.store import person_page
+from personhood.store import person_lookup, person_page
+from personhood.store.lookups import Lookups
+from personhood.store.person_lookup import Name, Owner
 from personhood.store.person_page import Filter
 from personhood.store.pool import Pool
 
@@ -57,13 +58,14 @@ async def persons_list(
         search=(search or "").strip() or None,
     )
     project, count = request.auth.project, UNSET
+    if filter.distinct_id is not None and is_lookup(filter, page, include_total):
+        return await looked_up(request, filter.distinct_id, page)
     async with pool_of(request).connection() as conn:
         found, more = await person_page.page(
             conn, project.id, filter, limit=page.limit, offset=page.offset
         )
-        ids = await person_page.distinct_ids_of(
-            conn, project.id, [person.id for person in found], limit=ROW_DISTINCT_IDS_MAX
-        )
+        roots = [person.id for person in found]
+        ids = await person_lookup.distinct_ids_of(conn, roots, limit=ROW_DISTINCT_IDS_MAX)
         if include_total is not None:
             count = await person_page.count(conn, project.id, filter)
     url = url_of(request)
@@ -73,6 +75,21 @@ async def persons_list(
         previous=pages.previous_url(url, page),
         count=count,
     )
+
+
+def is_lookup(filter: Filter, page: pages.Page, include_total: str | None) -> bool:
+    """Whether a list is the look-up of one person by its distinct id, as clients mostly ask."""
+    alone = filter == Filter(distinct_id=filter.distinct_id)
+    return alone and page.offset == 0 and include_total is None
+
+
+async def looked_up(request: Asked, distinct_id: str, page: pages.Page) -> PersonList:
+    project = request.auth.project
+    name = Name(project.id, distinct_id, ROW_DISTINCT_IDS_MAX)
+    owner = await lookups_of(request).persons.get(name)
+    rows = [] if owner is None else [row(owner.person, displayed(owner.distinct_ids), project)]
+    previous = pages.previous_url(url_of(request), page)
+    return PersonList(results=rows, next=None, previous=previous)
 
 
 @get(
@@ -90,9 +107,7 @@ async def persons_list(
     ),
 )
 async def persons_retrieve(request: Asked, person_id: FromPath[str]) -> PersonDetail:
-    project = request.auth.project
-    async with pool_of(request).connection() as conn:
-        return await detail(conn, project, await resolve(conn, project, person_id))
+    return detail(await resolve(request, person_id), request.auth.project)
 
 
 @route(
@@ -113,19 +128,19 @@ async def persons_retrieve(request: Asked, person_id: FromPath[str]) -> PersonDe
 )
 async def persons_update(request: Asked, person_id: FromPath[str]) -> PersonDetail:
     properties = properties_in(await json_body.read(request))
-    access, pool = request.auth, pool_of(request)
-    async with pool.connection() as conn:
-        person = await resolve(conn, access.project, person_id)
+    access = request.auth
+    owner = await resolve(request, person_id)
     person = await persons.patch(
-        pool,
+        pool_of(request),
         access.project,
-        person,
+        owner.person,
         properties=properties,
         api_key_id=access.key.id,
         request_id=uuid4(),
     )
-    async with pool.connection() as conn:
-        return await detail(conn, access.project, person)
+    # Its ids are asked for anew: it may have been merged meanwhile.
+    owner = await lookups_of(request).persons.get(Name(access.project.id, person.id))
+    return detail(owner or Owner(person, []), access.project)
 
 
 @post("/", opt={"scope": "person:write"}, include_in_schema=False)
@@ -146,16 +161,12 @@ def properties_in(body: Properties) -> Properties:
     return properties
 
 
-async def resolve(conn: AsyncConnection, project: Project, text: str) -> Person:
+async def resolve(request: Asked, text: str) -> Owner:
     """The person that an `:id` of a path means. Raises InvalidInput, or NotFound."""
-    match reference(text):
-        case UUID() as uuid:
-            person = await person_page.by_uuid(conn, project.id, uuid)
-        case number:
-            person = await person_page.by_id(conn, project.id, number)
-    if person is None:
+    owner = await lookups_of(request).persons.get(Name(request.auth.project.id, reference(text)))
+    if owner is None:
         raise NotFound
-    return person
+    return owner
 
 
 def reference(text: str) -> UUID | int:
@@ -168,9 +179,8 @@ def reference(text: str) -> UUID | int:
     raise InvalidInput(docs.ID_MALFORMED)
 
 
-async def detail(conn: AsyncConnection, project: Project, person: Person) -> PersonDetail:
-    found = await person_page.distinct_ids_of(conn, project.id, [person.id], limit=None)
-    ids = displayed(found[person.id])
+def detail(owner: Owner, project: Project) -> PersonDetail:
+    person, ids = owner.person, displayed(owner.distinct_ids)
     return PersonDetail(
         id=person.id,
         name=name_of(person, ids, project, fallback=str(person.id)),
@@ -210,6 +220,10 @@ def name_of(person: Person, ids: list[str], project: Project, *, fallback: str) 
 
 def pool_of(request: Asked) -> Pool:
     return request.app.state.pool
+
+
+def lookups_of(request: Asked) -> Lookups:
+    return request.app.state.lookups
 
 
 def url_of(request: Asked) -> str:

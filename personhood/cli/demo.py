@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode, urlsplit
+from uuid import UUID
 
 from cyclopts import App, Parameter
 from msgspec import Struct
@@ -25,7 +26,8 @@ from personhood.cli.demo_data import Sample, SampleEvent
 from personhood.cli.demo_server import Target, target
 from personhood.errors import PersonhoodError
 from personhood.model import Project
-from personhood.store import api_key, event_count, person_page
+from personhood.store import api_key, event_count, person_lookup
+from personhood.store.person_lookup import Name
 
 if TYPE_CHECKING:
     from posthog import Posthog
@@ -240,11 +242,9 @@ def counts(found: Target, persons: list[dict[str, Any]]) -> list[int]:
     """How many events each has; the API does not tell."""
 
     async def count(conn: AsyncConnection) -> list[int]:
-        roots = [
-            root.id
-            for person in persons
-            if (root := await person_page.by_uuid(conn, found.project.id, person["uuid"]))
-        ]
+        names = [Name(found.project.id, UUID(person["uuid"])) for person in persons]
+        owners = await person_lookup.owners(conn, names)
+        roots = [owners[name].person.id for name in names]
         events = await event_count.by_root(conn, found.project.id, roots)
         return [events[root] for root in roots]
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
 
@@ -20,6 +21,7 @@ from personhood.http import accept, json_body
 from personhood.model import JSON, ApiKey, Project
 from personhood.store import api_key as api_keys
 from personhood.store import project as projects
+from personhood.store.lookups import Lookups
 from personhood.store.pool import Pool
 
 BEARER = re.compile(r"Bearer\s+(\S.+)")
@@ -60,16 +62,16 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     assert isinstance(connection, Request), "guards of HTTP routes are given the request"
     accept.check(connection)
     given = await credentials(connection)
-    pool: Pool = connection.app.state.pool
-    async with pool.connection() as conn:
-        key = await api_keys.by_key(conn, given.key)
-        if key is None:
-            raise AuthenticationFailed(
-                f"Personal API key found in request {given.found_in} is invalid."
-            )
-        project = await project_of(conn, key, given)
-        permit(key, project, scopes_of(handler))
-        if is_stale(key.id, connection.app.state.setdefault("keys_touched", {})):
+    state = connection.app.state
+    key = await state.lookups.keys.get(given.key)
+    if key is None:
+        raise AuthenticationFailed(
+            f"Personal API key found in request {given.found_in} is invalid."
+        )
+    project = await project_of(state, key, given)
+    permit(key, project, scopes_of(handler))
+    if is_stale(key.id, state.setdefault("keys_touched", {})):
+        async with state.pool.connection() as conn:
             await api_keys.touch(conn, key.id)
     connection.scope["auth"] = Access(key, project)
 
@@ -109,17 +111,18 @@ async def body_of(request: Request[Any, Any, Any]) -> Body:
         return Body()
 
 
-async def project_of(conn: Any, key: ApiKey, given: Credentials) -> Project:
+async def project_of(state: State, key: ApiKey, given: Credentials) -> Project:
     """The project of a token if one is given, else of the path; `@current` is the key's own."""
+    lookups: Lookups = state.lookups
     if given.token is not None:
-        project = None if "\0" in given.token else await projects.by_token(conn, given.token)
+        project = await of_token(state.pool, given.token)
         if project is None:
             raise AuthenticationFailed("Incorrect authentication credentials.")
     elif given.project_id == "@current":
-        project = await current(conn, key)
+        project = await current(state, key)
     elif PROJECT_ID.fullmatch(given.project_id) and len(given.project_id) < 20:
         number = int(given.project_id)
-        project = await projects.by_id(conn, number) if number <= BIGINT_MAX else None
+        project = await lookups.projects.get(number) if number <= BIGINT_MAX else None
     else:
         project = None
     if project is None:
@@ -127,10 +130,18 @@ async def project_of(conn: Any, key: ApiKey, given: Credentials) -> Project:
     return project
 
 
-async def current(conn: Any, key: ApiKey) -> Project | None:
+async def of_token(pool: Pool, token: str) -> Project | None:
+    if "\0" in token:
+        return None
+    async with pool.connection() as conn:
+        return await projects.by_token(conn, token)
+
+
+async def current(state: State, key: ApiKey) -> Project | None:
     if key.project_id is not None:
-        return await projects.by_id(conn, key.project_id)
-    return next(iter(await projects.all_projects(conn)), None)
+        return await state.lookups.projects.get(key.project_id)
+    async with state.pool.connection() as conn:
+        return next(iter(await projects.all_projects(conn)), None)
 
 
 def permit(key: ApiKey, project: Project, required: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 as hard to turn back as a password hash would be, and costs nothing to compare."""
 
 import hashlib
+from collections.abc import Sequence
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
@@ -44,19 +45,44 @@ async def all_keys(conn: AsyncConnection) -> list[ApiKey]:
         return await cursor.fetchall()
 
 
-async def by_key(conn: AsyncConnection, key: str) -> ApiKey | None:
-    """The key, unless it is unknown or revoked. The look-up is by hash: its time tells nothing."""
-    async with conn.cursor(row_factory=class_row(ApiKey)) as cursor:
-        await cursor.execute(
-            """
-            SELECT id, label, scopes, project_id, created_at, last_used_at, revoked_at
-              FROM api_key
-             WHERE hash = %(hash)s
-               AND revoked_at IS NULL
-            """,
-            {"hash": digest(key)},
+async def by_keys(conn: AsyncConnection, keys: Sequence[str]) -> dict[str, ApiKey]:
+    """The keys that are in force. The look-up is by hash: its time tells nothing of a key."""
+    digests = {digest(key): key for key in keys}
+    cursor = await conn.execute(
+        """
+        SELECT hash, id, label, scopes, project_id, created_at, last_used_at, revoked_at
+          FROM api_key
+         WHERE hash = ANY(%(hashes)s)
+           AND revoked_at IS NULL
+        """,
+        {"hashes": list(digests)},
+        binary=True,
+    )
+    return {
+        digests[hash]: ApiKey(
+            id=id,
+            label=label,
+            scopes=scopes,
+            project_id=project_id,
+            created_at=created_at,
+            last_used_at=last_used_at,
+            revoked_at=revoked_at,
         )
-        return await cursor.fetchone()
+        for (
+            hash,
+            id,
+            label,
+            scopes,
+            project_id,
+            created_at,
+            last_used_at,
+            revoked_at,
+        ) in await cursor.fetchall()
+    }
+
+
+async def by_key(conn: AsyncConnection, key: str) -> ApiKey | None:
+    return (await by_keys(conn, [key])).get(key)
 
 
 async def revoke(conn: AsyncConnection, key_id: int) -> bool:

@@ -4,9 +4,6 @@ Only roots are seen: a person that was merged into another answers to no id of i
 distinct ids lead to the root. The list is the one statement that is put together from parts.
 """
 
-from collections.abc import Iterable
-from uuid import UUID
-
 from msgspec import Struct
 from psycopg import AsyncConnection, sql
 from psycopg.rows import class_row
@@ -22,109 +19,6 @@ class Filter(Struct, frozen=True, kw_only=True):
     email: str | None = None
     distinct_id: str | None = None
     search: str | None = None
-
-
-async def by_id(conn: AsyncConnection, project_id: int, person_id: int) -> Person | None:
-    if abs(person_id) > BIGINT_MAX:
-        return None
-    async with conn.cursor(row_factory=class_row(Person)) as cursor:
-        await cursor.execute(
-            """
-            SELECT id, project_id, uuid, created_at, properties, is_identified, last_seen_at,
-                   version, merged_into_id
-              FROM person
-             WHERE project_id = %(project_id)s
-               AND id = %(id)s::bigint
-               AND merged_into_id IS NULL
-            """,
-            {"project_id": project_id, "id": person_id},
-        )
-        return await cursor.fetchone()
-
-
-async def by_uuid(conn: AsyncConnection, project_id: int, uuid: UUID) -> Person | None:
-    async with conn.cursor(row_factory=class_row(Person)) as cursor:
-        await cursor.execute(
-            """
-            SELECT id, project_id, uuid, created_at, properties, is_identified, last_seen_at,
-                   version, merged_into_id
-              FROM person
-             WHERE project_id = %(project_id)s
-               AND uuid = %(uuid)s
-               AND merged_into_id IS NULL
-            """,
-            {"project_id": project_id, "uuid": uuid},
-        )
-        return await cursor.fetchone()
-
-
-async def by_distinct_id(conn: AsyncConnection, project_id: int, distinct_id: str) -> Person | None:
-    """The root of the person that the id belongs to; None for an id that is nobody's."""
-    if "\0" in distinct_id:
-        return None
-    async with conn.cursor(row_factory=class_row(Person)) as cursor:
-        await cursor.execute(
-            """
-            WITH RECURSIVE up (id) AS (
-                SELECT person_id
-                  FROM distinct_id
-                 WHERE project_id = %(project_id)s
-                   AND distinct_id = %(distinct_id)s
-                   AND ended_at IS NULL
-                 UNION
-                SELECT person.merged_into_id
-                  FROM up
-                  JOIN person ON person.id = up.id
-                 WHERE person.merged_into_id IS NOT NULL
-            )
-            SELECT person.id, person.project_id, person.uuid, person.created_at,
-                   person.properties, person.is_identified, person.last_seen_at,
-                   person.version, person.merged_into_id
-              FROM up
-              JOIN person ON person.id = up.id
-             WHERE person.project_id = %(project_id)s
-               AND person.merged_into_id IS NULL
-            """,
-            {"project_id": project_id, "distinct_id": distinct_id},
-        )
-        return await cursor.fetchone()
-
-
-async def distinct_ids_of(
-    conn: AsyncConnection, project_id: int, roots: Iterable[int], *, limit: int | None
-) -> dict[int, list[str]]:
-    """For each root the live ids of it and of all that was ever merged into it, oldest row first.
-
-    `limit` is for each root; None means all of them.
-    """
-    found: dict[int, list[str]] = {root: [] for root in roots}
-    cursor = await conn.execute(
-        """
-        SELECT root.id, owned.distinct_id
-          FROM unnest(%(roots)s::bigint[]) AS root (id)
-         CROSS JOIN LATERAL (
-               WITH RECURSIVE tree (id) AS (
-                   SELECT root.id
-                    UNION
-                   SELECT person.id
-                     FROM tree
-                     JOIN person ON person.merged_into_id = tree.id
-               )
-               SELECT distinct_id.id, distinct_id.distinct_id
-                 FROM tree
-                 JOIN distinct_id ON distinct_id.person_id = tree.id
-                WHERE distinct_id.project_id = %(project_id)s
-                  AND distinct_id.ended_at IS NULL
-                ORDER BY distinct_id.id
-                LIMIT %(limit)s
-               ) AS owned
-         ORDER BY root.id, owned.id
-        """,
-        {"project_id": project_id, "roots": list(found), "limit": limit},
-    )
-    for root, distinct_id in await cursor.fetchall():
-        found[root].append(distinct_id)
-    return found
 
 
 async def page(

@@ -1,5 +1,7 @@
 """Projects: the tenants."""
 
+from collections.abc import Sequence
+
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
@@ -37,18 +39,22 @@ async def all_projects(conn: AsyncConnection) -> list[Project]:
         return await cursor.fetchall()
 
 
-async def by_id(conn: AsyncConnection, project_id: int) -> Project | None:
-    async with conn.cursor(row_factory=class_row(Project)) as cursor:
+async def by_ids(conn: AsyncConnection, ids: Sequence[int]) -> dict[int, Project]:
+    async with conn.cursor(row_factory=class_row(Project), binary=True) as cursor:
         await cursor.execute(
             """
             SELECT id, name, token, created_at, timezone, display_name_properties,
                    anonymize_ips, person_processing, personless_flag_calls
               FROM project
-             WHERE id = %(id)s
+             WHERE id = ANY(%(ids)s::bigint[])
             """,
-            {"id": project_id},
+            {"ids": ids},
         )
-        return await cursor.fetchone()
+        return {project.id: project for project in await cursor.fetchall()}
+
+
+async def by_id(conn: AsyncConnection, project_id: int) -> Project | None:
+    return (await by_ids(conn, [project_id])).get(project_id)
 
 
 async def by_token(conn: AsyncConnection, token: str) -> Project | None:

@@ -12,6 +12,7 @@ from personhood.http import auth
 from personhood.http.envelope import exception_handlers
 from personhood.model import ApiKey, Project
 from personhood.store import api_key, project
+from personhood.store.lookups import lookups
 from personhood.store.pool import Pool
 
 KEY = "phx_key"
@@ -53,6 +54,7 @@ async def client(pool: Pool, shop: Project) -> AsyncIterator[httpx.AsyncClient]:
     ]
     app = Litestar(handlers, exception_handlers=exception_handlers, logging_config=None)
     app.state.pool = pool
+    app.state.lookups = lookups(pool)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as opened:
         yield opened

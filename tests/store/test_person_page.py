@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 from psycopg import AsyncConnection
 
-from personhood.store import person_page
+from personhood.store import person_lookup, person_page
+from personhood.store.person_lookup import Name
 from personhood.store.person_page import Filter
 from personhood.store.pool import Pool
 
@@ -55,13 +56,13 @@ async def sequential_scans(conn: AsyncConnection) -> dict[str, int]:
 async def read(conn: AsyncConnection, how: str, uuid: UUID) -> Any:
     match how:
         case "by_id":
-            return await person_page.by_id(conn, 1, 7777)
+            return await person_lookup.owner(conn, Name(1, 7777))
         case "by_uuid":
-            return await person_page.by_uuid(conn, 1, uuid)
+            return await person_lookup.owner(conn, Name(1, uuid))
         case "by_distinct_id":
-            return await person_page.by_distinct_id(conn, 1, "id-7775-2")
+            return await person_lookup.owner(conn, Name(1, "id-7775-2"))
         case "distinct_ids_of":
-            found = await person_page.distinct_ids_of(conn, 1, range(101, 200), limit=1000)
+            found = await person_lookup.distinct_ids_of(conn, range(101, 200), limit=1000)
             return found[104] == ["id-104-1", "id-104-2", "id-105-1", "id-105-2"]
         case "page":
             persons, more = await person_page.page(conn, 1, Filter(), limit=100, offset=500)
@@ -87,8 +88,8 @@ async def test_no_table_is_read_from_end_to_end(pool: Pool, uuid: UUID, how: str
 
 async def test_an_id_leads_to_the_root_of_its_person(pool: Pool, uuid: UUID) -> None:
     async with pool.connection() as conn:
-        person = await person_page.by_distinct_id(conn, 1, "id-7775-1")
-        assert person is not None
-        assert person.id == 7774
-        assert await person_page.by_id(conn, 1, 7775) is None
-        assert await person_page.by_distinct_id(conn, 2, "id-7775-1") is None
+        owner = await person_lookup.owner(conn, Name(1, "id-7775-1"))
+        assert owner is not None
+        assert owner.person.id == 7774
+        assert await person_lookup.owner(conn, Name(1, 7775)) is None
+        assert await person_lookup.owner(conn, Name(2, "id-7775-1")) is None

@@ -1,0 +1,187 @@
+"""One person by any of its names, for many requests at once: see `together`."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from personhood.model import Person
+
+BIGINT_MAX = 2**63 - 1
+
+
+class Name(Struct, frozen=True):
+    """A person's `value`: its integer id, its uuid or one of its distinct ids.
+
+    With it come as many of its distinct ids as `limit` says, or all of them.
+    """
+
+    project_id: int
+    value: int | UUID | str
+    limit: int | None = None
+
+
+class Owner(Struct, frozen=True):
+    """A root, and its distinct ids in stored order."""
+
+    person: Person
+    distinct_ids: list[str]
+
+
+async def owners(conn: AsyncConnection, names: Sequence[Name]) -> dict[Name, Owner]:
+    """The roots that `names` lead to. A merged person's own id and uuid lead nowhere."""
+    found: dict[Name, Person] = {}
+    if ids := [name for name in names if isinstance(name.value, int)]:
+        found |= await by_id(conn, ids)
+    if uuids := [name for name in names if isinstance(name.value, UUID)]:
+        found |= await by_uuid(conn, uuids)
+    if texts := [name for name in names if isinstance(name.value, str)]:
+        found |= await by_distinct_id(conn, texts)
+    owned: dict[tuple[int, int | None], list[str]] = {}
+    for limit in {name.limit for name in found}:
+        roots = {person.id for name, person in found.items() if name.limit == limit}
+        for root, ids_of_root in (await distinct_ids_of(conn, roots, limit=limit)).items():
+            owned[root, limit] = ids_of_root
+    return {name: Owner(person, owned[person.id, name.limit]) for name, person in found.items()}
+
+
+async def owner(conn: AsyncConnection, name: Name) -> Owner | None:
+    """The root that one name leads to."""
+    return (await owners(conn, [name])).get(name)
+
+
+async def by_id(conn: AsyncConnection, names: Sequence[Name]) -> dict[Name, Person]:
+    ids = [name.value for name in names if abs(int(str(name.value))) <= BIGINT_MAX]
+    async with conn.cursor(row_factory=class_row(Person), binary=True) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, project_id, uuid, created_at, properties, is_identified, last_seen_at,
+                   version, merged_into_id
+              FROM person
+             WHERE id = ANY(%(ids)s::bigint[])
+               AND merged_into_id IS NULL
+            """,
+            {"ids": ids},
+        )
+        found = {(person.project_id, person.id): person for person in await cursor.fetchall()}
+    return named(names, found)
+
+
+async def by_uuid(conn: AsyncConnection, names: Sequence[Name]) -> dict[Name, Person]:
+    async with conn.cursor(row_factory=class_row(Person), binary=True) as cursor:
+        await cursor.execute(
+            """
+            SELECT p.id, p.project_id, p.uuid, p.created_at, p.properties, p.is_identified,
+                   p.last_seen_at, p.version, p.merged_into_id
+              FROM unnest(%(projects)s::bigint[], %(uuids)s::uuid[]) AS n (project_id, uuid)
+              JOIN person p ON p.project_id = n.project_id AND p.uuid = n.uuid
+             WHERE p.merged_into_id IS NULL
+            """,
+            {
+                "projects": [name.project_id for name in names],
+                "uuids": [name.value for name in names],
+            },
+        )
+        found = {(person.project_id, person.uuid): person for person in await cursor.fetchall()}
+    return named(names, found)
+
+
+async def by_distinct_id(conn: AsyncConnection, names: Sequence[Name]) -> dict[Name, Person]:
+    # PostgreSQL keeps no NUL, so such a text is nobody's.
+    wanted = [name for name in names if "\0" not in str(name.value)]
+    cursor = await conn.execute(
+        """
+        SELECT n.project_id, n.distinct_id, d.person_id
+          FROM unnest(%(projects)s::bigint[], %(texts)s::text[]) AS n (project_id, distinct_id)
+          JOIN distinct_id d ON d.project_id = n.project_id
+                            AND d.distinct_id = n.distinct_id
+                            AND d.ended_at IS NULL
+         WHERE d.person_id IS NOT NULL
+        """,
+        {
+            "projects": [name.project_id for name in wanted],
+            "texts": [name.value for name in wanted],
+        },
+        binary=True,
+    )
+    leaves = {(row[0], row[1]): row[2] for row in await cursor.fetchall()}
+    roots = await roots_of(conn, leaves.values())
+    return named(names, {key: roots[leaf] for key, leaf in leaves.items() if leaf in roots})
+
+
+async def roots_of(conn: AsyncConnection, leaves: Iterable[int]) -> dict[int, Person]:
+    """For each leaf the root it leads to; a step upwards is a look-up by primary key."""
+    persons: dict[int, Person] = {}
+    asked = set(leaves)
+    while missing := asked - persons.keys():
+        async with conn.cursor(row_factory=class_row(Person), binary=True) as cursor:
+            await cursor.execute(
+                """
+                SELECT id, project_id, uuid, created_at, properties, is_identified,
+                       last_seen_at, version, merged_into_id
+                  FROM person
+                 WHERE id = ANY(%(ids)s::bigint[])
+                """,
+                {"ids": list(missing)},
+            )
+            rows = await cursor.fetchall()
+        persons |= {person.id: person for person in rows}
+        # Who vanished between two statements is nobody any more.
+        asked = {p.merged_into_id for p in rows if p.merged_into_id is not None}
+    return {leaf: root for leaf in persons if (root := top(persons, leaf)) is not None}
+
+
+def top(persons: dict[int, Person], id: int) -> Person | None:
+    person = persons.get(id)
+    while person is not None and person.merged_into_id is not None:
+        person = persons.get(person.merged_into_id)
+    return person
+
+
+async def distinct_ids_of(
+    conn: AsyncConnection, roots: Iterable[int], *, limit: int | None
+) -> dict[int, list[str]]:
+    """For each root the live ids of it and of all that was ever merged into it, oldest row first.
+
+    `limit` is for each root; None means all of them.
+    """
+    found: dict[int, list[str]] = {root: [] for root in roots}
+    cursor = await conn.execute(
+        """
+        SELECT root.id, owned.distinct_id
+          FROM unnest(%(roots)s::bigint[]) AS root (id)
+         CROSS JOIN LATERAL (
+               WITH RECURSIVE tree (id) AS (
+                   SELECT root.id
+                    UNION
+                   SELECT person.id
+                     FROM tree
+                     JOIN person ON person.merged_into_id = tree.id
+               )
+               SELECT distinct_id.id, distinct_id.distinct_id
+                 FROM tree
+                 JOIN distinct_id ON distinct_id.person_id = tree.id
+                WHERE distinct_id.ended_at IS NULL
+                ORDER BY distinct_id.id
+                LIMIT %(limit)s
+               ) AS owned
+         ORDER BY root.id, owned.id
+        """,
+        {"roots": list(found), "limit": limit},
+        binary=True,
+    )
+    for root, distinct_id in await cursor.fetchall():
+        found[root].append(distinct_id)
+    return found
+
+
+def named(names: Sequence[Name], found: dict[Any, Person]) -> dict[Name, Person]:
+    """By the names that were asked for, each within its own project."""
+    return {
+        name: found[name.project_id, name.value]
+        for name in names
+        if (name.project_id, name.value) in found
+    }
