@@ -164,8 +164,8 @@ def victims(server: Server, data_dir: Path, how: str) -> list[int]:
     raise AssertionError(how)
 
 
-def test_a_server_killed_again_and_again_keeps_every_answered_event(tmp_path: Path) -> None:
-    data_dir, port = tmp_path / "data", 0
+def test_a_server_killed_again_and_again_keeps_every_answered_event(data_dir: Path) -> None:
+    port = 0
     manners = ["everything", "all but the backends", "the server", "the parent"]
     random.shuffle(manners)
     with contextlib.ExitStack() as stack:
@@ -196,9 +196,8 @@ def test_killed_workers_are_replaced_and_nothing_is_lost(database: str) -> None:
 
 
 def test_without_its_database_a_server_takes_nothing_until_it_is_started_again(
-    tmp_path: Path,
+    data_dir: Path,
 ) -> None:
-    data_dir = tmp_path / "data"
     with contextlib.ExitStack() as stack:
         with serving("--data-dir", str(data_dir)) as server:
             port = server.port

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from posthog import Posthog
 
+from personhood.store import embedded
 from tests.sdk.conftest import person, persons, said
 from tests.server import Server, serving
 
@@ -206,10 +207,10 @@ def test_shutdown_sends_what_waits(sdk: Sdk, name: str) -> None:
     assert len(stored(sdk.server, name)) == 50
 
 
-def test_a_killed_server_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+def test_a_killed_server_loses_nothing_and_repeats_nothing(data_dir: Path) -> None:
     """The SDK's own retries carry its events over to the next server, by their uuids."""
     events, errors = 400, []
-    with serving("--data-dir", str(tmp_path / "data")) as server:
+    with serving("--data-dir", str(data_dir)) as server:
         port = server.port
         client = Posthog(
             server.token,
@@ -234,19 +235,13 @@ def test_a_killed_server_loses_nothing_and_repeats_nothing(tmp_path: Path) -> No
         server.process.kill()
         server.process.wait()
 
-    with serving("--data-dir", str(tmp_path / "data"), port=port) as server:
+    with serving("--data-dir", str(data_dir), port=port) as server:
         sender.join()
         client.shutdown()
         assert errors == []
         assert said(server, "u") == {"n": events - 1}
-        with psycopg.connect(database_of(tmp_path / "data")) as conn:
+        with psycopg.connect(embedded.url(data_dir / "postgres")) as conn:
             kept = [str(uuid) for (uuid,) in conn.execute("SELECT uuid FROM event")]
             versions = conn.execute("SELECT count(*), max(version) + 1 FROM ledger").fetchone()
     assert sorted(kept) == sorted(filter(None, uuids))
     assert versions == (events, events)
-
-
-def database_of(data_dir: Path) -> str:
-    from personhood.store import embedded
-
-    return embedded.url(data_dir / "postgres")
