@@ -42,9 +42,11 @@ $(BIN)/python:
 		|| { echo "personhood needs Python >= 3.11 (set PYTHON=...)" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.serve: pyproject.toml | $(BIN)/python
+$(VENV)/.serve: pyproject.toml $(wildcard build_backend/*.py) | $(BIN)/python
 	@echo "Installing personhood into $(VENV) ..."
 	@$(INSTALL) -e .
+	@test -f personhood/capture/static/integrity.json || echo "posthog-js could not be fetched: all" \
+		"works but /static/*.js. To try again: rm $@ && make serve" >&2
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.serve
