@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from litestar import Litestar
 from litestar.types import ASGIApp
@@ -16,6 +17,7 @@ from personhood.http.envelope import exception_handlers
 from personhood.jobs.queue import working
 from personhood.metrics import Measured
 from personhood.settings import Settings
+from personhood.store import event
 from personhood.store.lookups import lookups
 from personhood.store.pool import pool
 
@@ -39,6 +41,8 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
             working(settings, database_url, opened),
         ):
             app.state.pool = opened
+            async with opened.connection() as conn:
+                await event.make_partition(conn, event.month_of(datetime.now(UTC)))
             app.state.ingester = ingester
             app.state.projects = Projects(opened)
             app.state.lookups = lookups(opened)

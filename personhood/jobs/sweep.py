@@ -1,9 +1,11 @@
-"""Sweeping: what is only of use for a while goes when it is old."""
+"""Sweeping: what is only of use for a while goes when it is old, and the next month is laid out."""
+
+from datetime import UTC, datetime, timedelta
 
 from procrastinate import App, JobContext
 
 from personhood.settings import Settings
-from personhood.store import warning
+from personhood.store import event, warning
 from personhood.store.pool import Pool
 
 WARNINGS_PER_PASS = 10_000
@@ -18,6 +20,18 @@ def register(app: App) -> None:
         lock="sweep:warnings",
     )(warnings)
     app.periodic(cron="17 * * * *")(task)
+
+    task = app.task(name="sweep:months", pass_context=True, queueing_lock="sweep:months")(months)
+    app.periodic(cron="41 3 * * *")(task)
+
+
+async def months(context: JobContext, timestamp: int) -> None:
+    """Make the partitions of this month and the next, so that no event has to wait for one."""
+    pool: Pool = context.additional_context["pool"]
+    now = datetime.fromtimestamp(timestamp, UTC)
+    for month in sorted(event.months_of([now, now + timedelta(days=31)])):
+        async with pool.connection() as conn:
+            await event.make_partition(conn, month)
 
 
 async def warnings(context: JobContext, timestamp: int) -> int:

@@ -95,8 +95,12 @@ async def insert_all(conn: AsyncConnection, project_id: int, rows: Sequence[Row]
 
 def months_of(timestamps: Iterable[datetime]) -> set[Month]:
     """The months whose partitions these times need; none for what is older than the first."""
-    months = {(at.year, at.month) for at in timestamps}
+    months = {month_of(at) for at in timestamps}
     return {month for month in months if month >= FIRST_MONTH}
+
+
+def month_of(at: datetime) -> Month:
+    return at.year, at.month
 
 
 async def make_partition(conn: AsyncConnection, month: Month) -> None:

@@ -33,10 +33,10 @@ async def left(pool: Pool) -> int:
     return row[0]
 
 
-async def run(database: str, pool: Pool) -> None:
-    """Put the sweep into the queue and let a worker empty it."""
+async def run(database: str, pool: Pool, task: str = "sweep:warnings", timestamp: int = 0) -> None:
+    """Put a sweep into the queue and let a worker empty it."""
     async with queue.queue(database).open_async() as app:
-        await app.configure_task("sweep:warnings").defer_async(timestamp=0)
+        await app.configure_task(task).defer_async(timestamp=timestamp)
         await app.run_worker_async(
             wait=False,
             install_signal_handlers=False,
@@ -79,3 +79,16 @@ async def test_a_finished_job_leaves_nothing_in_the_queue(
     async with pool.connection() as conn:
         row = await (await conn.execute("SELECT count(*) FROM procrastinate_jobs")).fetchone()
     assert row == (0,)
+
+
+async def test_this_month_and_the_next_are_laid_out(database: str, pool: Pool) -> None:
+    for _ in range(2):
+        end_of_year = int(datetime(2031, 12, 31, 3, 41, tzinfo=UTC).timestamp())
+        await run(database, pool, "sweep:months", end_of_year)
+    async with pool.connection() as conn:
+        cursor = await conn.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits "
+            "WHERE inhparent = 'event'::regclass ORDER BY 1"
+        )
+        made = [row[0] for row in await cursor.fetchall()]
+    assert made == ["event_2031_12", "event_2032_01", "event_before_1990"]
