@@ -25,6 +25,7 @@ INTEGRITY = (
 FOLDER = Path(__file__).resolve().parents[1] / "personhood" / "capture" / "static"
 # npm's own list of the hashes of its scripts; with it, the folder says what is in it.
 MANIFEST = "integrity.json"
+WANTED = re.compile(r"package/(?:dist/)?((?<=dist/)[\w.-]+\.js|integrity\.json|LICENSE)")
 # What only bundlers ask for: modules, and parts that array.js has in it.
 NOT_FOR_BROWSERS = re.compile(
     r"module\.|main\.|rrweb\.|rrweb-types\.|extension-bundles|default-ext"
@@ -108,14 +109,12 @@ def unpack(tarball: Path, folder: Path) -> None:
     folder.mkdir()
     with tarfile.open(tarball) as archive:
         for member in archive:
-            match = re.fullmatch(r"package/(?:dist/([\w.-]+\.js)|dist/(integrity\.json)|(LICENSE))",
-                                 member.name)  # fmt: skip
-            name = match and next(filter(None, match.groups()))
-            if not name or not member.isfile() or NOT_FOR_BROWSERS.match(name):
+            match = WANTED.fullmatch(member.name)
+            if match is None or not member.isfile() or NOT_FOR_BROWSERS.match(match[1]):
                 continue
             content = archive.extractfile(member)
             assert content is not None, "it is a file"
-            (folder / name).write_bytes(content.read())
+            (folder / match[1]).write_bytes(content.read())
 
 
 def hash_of(content: bytes, algorithm: str) -> str:

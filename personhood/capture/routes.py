@@ -1,34 +1,33 @@
-"""Where SDKs send events (contract: capture-and-identity, 1.1 to 1.8). Errors are plain text."""
+"""What SDKs talk to: the route table, and protocol v0 (contract: capture-and-identity, 1.1 to 1.8).
 
-import asyncio
-from collections.abc import Callable, Sequence
+Errors of v0 are plain text.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, ParamSpec, TypeVar
 
 import psycopg
 import structlog
-from litestar import HttpMethod, MediaType, Request, Response, route
-from litestar.datastructures import State
+from litestar import HttpMethod, MediaType, Response, route
 from litestar.exceptions import ClientException, HTTPException
 from litestar.handlers import HTTPRouteHandler
 from psycopg_pool import PoolTimeout
 
-from personhood.capture import claims, clock, docs
+from personhood.capture import claims, clock, docs, flags, remote_config, scripts
 from personhood.capture.parse import Capture, parse
+from personhood.capture.receiving import (
+    RETRY_AFTER_S,
+    AnyRequest,
+    aside,
+    client_address,
+    received,
+)
 from personhood.errors import BadCapture, CaptureError, CaptureTooLarge, Overloaded, TokenRefused
 from personhood.http import body
 
 log = structlog.get_logger(__name__)
 
-AnyRequest = Request[Any, Any, State]
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-BODY_TIMEOUT_S = 60
-THREAD_BYTES = 256 * 1024
-RETRY_AFTER_S = 2
 STATUSES: dict[type[CaptureError], int] = {
     BadCapture: HTTPStatus.BAD_REQUEST,
     TokenRefused: HTTPStatus.UNAUTHORIZED,
@@ -36,10 +35,13 @@ STATUSES: dict[type[CaptureError], int] = {
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 OK = b'{"status":"Ok"}'
+# posthog-js then keeps its recordings to itself for a minute.
+NOT_RECORDED = b'{"status":"Ok","quota_limited":["recordings"]}'
+AI_PREFIX = "$ai_"
 
 
 async def capture(
-    request: AnyRequest, *, legacy: bool = False, engage: bool = False
+    request: AnyRequest, *, legacy: bool = False, engage: bool = False, ai: bool = False
 ) -> Response[bytes]:
     """Decode, parse, read and ingest one request; its answer comes when it is durable."""
     received_at = datetime.now(UTC)
@@ -58,6 +60,8 @@ async def capture(
 
     payload = await received(request)
     captured, size = await aside(len(payload), unpack, payload)
+    if ai and not all(sent.name.startswith(AI_PREFIX) for sent in captured.events):
+        raise BadCapture("this endpoint takes AI events only")
     project = await request.app.state.projects.by_token(captured.token)
     if project is not None:
         ip = client_address(request)
@@ -78,32 +82,6 @@ async def capture(
     if query.get("beacon") == "1":
         return Response(b"", status_code=HTTPStatus.NO_CONTENT)
     return Response(OK, media_type=MediaType.JSON, status_code=HTTPStatus.OK)
-
-
-async def aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do `work` on `size` bytes; in a thread if that is much, so that others are served too."""
-    if size < THREAD_BYTES:
-        return work(*args, **kwargs)
-    return await asyncio.to_thread(work, *args, **kwargs)
-
-
-async def received(request: AnyRequest) -> bytes:
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await request.body()
-    except TimeoutError:
-        raise HTTPException(
-            status_code=HTTPStatus.REQUEST_TIMEOUT, detail="client stopped sending data"
-        ) from None
-
-
-def client_address(request: AnyRequest) -> str | None:
-    """Whom the request is from; what a proxy says of it counts only where that is set."""
-    if request.app.state.settings.trust_forwarded_for:
-        forwarded = request.headers.get("x-forwarded-for", "").partition(",")[0].strip()
-        if forwarded:
-            return forwarded
-    return request.client.host if request.client else None
 
 
 # Errors
@@ -142,13 +120,35 @@ def endpoint(
     methods: Sequence[HttpMethod] = (HttpMethod.POST, HttpMethod.GET),
     legacy: bool = False,
     engage: bool = False,
+    ai: bool = False,
     shown: bool = False,
 ) -> HTTPRouteHandler:
     """One handler for `paths`, which differ in how far their bodies are unwrapped."""
 
     async def take(request: AnyRequest) -> Response[bytes]:
-        return await capture(request, legacy=legacy, engage=engage)
+        return await capture(request, legacy=legacy, engage=engage, ai=ai)
 
+    return taking(take, paths, methods=methods, shown=shown)
+
+
+def sink(*paths: str, answer: bytes) -> HTTPRouteHandler:
+    """Takes whatever comes, and keeps nothing of it."""
+
+    async def take(request: AnyRequest) -> Response[bytes]:
+        await received(request)
+        return Response(answer, media_type=MediaType.JSON)
+
+    return taking(take, paths)
+
+
+def taking(
+    take: Callable[[AnyRequest], Awaitable[Response[bytes]]],
+    paths: Sequence[str],
+    *,
+    methods: Sequence[HttpMethod] = (HttpMethod.POST, HttpMethod.GET),
+    shown: bool = False,
+) -> HTTPRouteHandler:
+    """A route that answers, and refuses, in the words of v0."""
     return route(
         list(paths),
         http_method=list(methods),
@@ -175,4 +175,10 @@ route_handlers = [
     endpoint("/i/v0/e"),
     endpoint("/e", "/capture", "/track", legacy=True),
     endpoint("/engage", legacy=True, engage=True),
+    endpoint("/i/v0/ai/batch", methods=[HttpMethod.POST], ai=True),
+    sink("/s", answer=NOT_RECORDED),
+    sink("/test/black_hole", answer=OK),
+    *remote_config.route_handlers,  # /array/<token>/config, config.js, array.js
+    *scripts.route_handlers,  #       /static/<file>, /static/<version>/<file>
+    *flags.route_handlers,  #         /flags, /decide, /api/surveys, …
 ]
