@@ -11,6 +11,7 @@ import msgspec
 from litestar import HttpMethod, MediaType, Request, Response, get, route
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath
 
 from personhood.capture import remote_config, scripts
 from personhood.capture.receiving import AnyRequest, received
@@ -102,7 +103,7 @@ async def definitions(request: Request[Any, Any, Any]) -> Response[Any]:
     opt={"scope": SCOPE},
     **HIDDEN,
 )
-async def payload(key: str) -> Response[Any]:
+async def payload(key: FromPath[str]) -> Response[Any]:
     raise NotFound
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from litestar import MediaType, Request, Response, get
+from litestar.params import FromPath
 
 from personhood.capture import scripts
 from personhood.capture.parse import checked_token
@@ -80,7 +81,7 @@ def unknown() -> Response[Any]:
 
 
 @get("/array/{token:str}/config", include_in_schema=False)
-async def as_json(request: AnyRequest, token: str) -> Response[Any]:
+async def as_json(request: AnyRequest, token: FromPath[str]) -> Response[Any]:
     """For mobile SDKs, and for posthog-js where scripts from elsewhere are forbidden."""
     known = await known_token(request, token)
     if known is None:
@@ -89,7 +90,7 @@ async def as_json(request: AnyRequest, token: str) -> Response[Any]:
 
 
 @get("/array/{token:str}/config.js", include_in_schema=False)
-async def as_javascript(request: AnyRequest, token: str) -> Response[Any]:
+async def as_javascript(request: AnyRequest, token: FromPath[str]) -> Response[Any]:
     known = await known_token(request, token)
     if known is None:
         return unknown()
@@ -98,7 +99,7 @@ async def as_javascript(request: AnyRequest, token: str) -> Response[Any]:
 
 
 @get("/array/{token:str}/array.js", include_in_schema=False)
-async def with_array(request: AnyRequest, token: str) -> Response[Any]:
+async def with_array(request: AnyRequest, token: FromPath[str]) -> Response[Any]:
     """posthog-js itself, with its configuration before it: one request less at a page's start."""
     known = await known_token(request, token)
     if known is None:

@@ -13,7 +13,10 @@ from typing import Any
 
 import msgspec
 from litestar import MediaType, Request, Response, get
+from litestar.params import FromPath
 from msgspec import Struct
+
+AnyRequest = Request[Any, Any, Any]
 
 FOLDER = Path(__file__).parent / "static"
 MANIFEST = "integrity.json"
@@ -70,7 +73,7 @@ def scripted(content: bytes) -> Script:
     return Script(content, gzip.compress(content, mtime=0), f'W/"{digest}"')
 
 
-def answer(request: Request[Any, Any, Any], found: Script | None, *, caching: str) -> Response[Any]:
+def answer(request: AnyRequest, found: Script | None, *, caching: str) -> Response[Any]:
     """The script, compressed if the client takes that; 304 if it has it; 404 with what to do."""
     if found is None:
         return Response(missing(), status_code=404, media_type=MediaType.TEXT)
@@ -103,17 +106,17 @@ def missing() -> str:
 
 
 @get("/static/{name:str}", include_in_schema=False, sync_to_thread=True)
-def newest(request: Request[Any, Any, Any], name: str) -> Response[Any]:
+def newest(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
     """The extension loader adds `?v=<version>`: such a URL never means another file."""
     return of_version(request, name, asked=request.query_params.get("v"))
 
 
 @get("/static/{version:str}/{name:str}", include_in_schema=False, sync_to_thread=True)
-def versioned(request: Request[Any, Any, Any], version: str, name: str) -> Response[Any]:
+def versioned(request: AnyRequest, version: FromPath[str], name: FromPath[str]) -> Response[Any]:
     return of_version(request, name, asked=version)
 
 
-def of_version(request: Request[Any, Any, Any], name: str, *, asked: str | None) -> Response[Any]:
+def of_version(request: AnyRequest, name: str, *, asked: str | None) -> Response[Any]:
     known = manifest()
     is_it = known is not None and asked == known.version
     return answer(request, script(name), caching=FOR_EVER if is_it else FOR_A_WHILE)
