@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+import psutil
+
 from personhood.errors import DatabaseFailed, DataFolderInUse
 
 SYSTEM_USER = "personhood"
@@ -68,7 +70,7 @@ def running(data_dir: Path) -> Iterator[str]:
             yield url(folder)
         finally:
             # Also when the start was interrupted: nothing of ours may outlive the lock.
-            if (folder / "postmaster.pid").exists():
+            if is_running(folder):
                 stop(folder)
 
 
@@ -81,7 +83,7 @@ def reachable(data_dir: Path) -> Iterator[str]:
             return
     except DataFolderInUse:
         folder = data_dir.expanduser().resolve() / "postgres"
-        if not (folder / "postmaster.pid").exists():
+        if not is_running(folder):
             raise DataFolderInUse(
                 f"The server that uses {data_dir} is starting or stopping; try again in a moment."
             ) from None
@@ -121,19 +123,33 @@ def start(folder: Path) -> None:
     user = account(folder)
     if not (folder / "PG_VERSION").exists():
         initialize(folder, user)
+    elif is_running(folder):
+        stop(folder)  # a killed owner left it behind
     else:
-        stop(folder)  # what a killed owner left running, if it did
+        # A killed server's file may name a process that is something else by now, us even.
+        (folder / "postmaster.pid").unlink(missing_ok=True)
     (folder / "personhood.conf").write_text(configuration(folder))
     run(folder, user, "pg_ctl", "start", "-w", "-s", "-t", str(START_TIMEOUT_S), "-l", os.devnull)
 
 
 def stop(folder: Path) -> None:
-    """End the server's sessions, write a checkpoint, stop.
+    """End the server's sessions, write a checkpoint, stop."""
+    user = account(folder)
+    run(folder, user, "pg_ctl", "stop", "-w", "-s", "-m", "fast", "-t", str(START_TIMEOUT_S))
 
-    No complaint if that cannot be: then the server is dead already, and the next start recovers.
-    """
-    patience = ("-t", str(START_TIMEOUT_S))
-    run(folder, account(folder), "pg_ctl", "stop", "-w", "-s", "-m", "fast", *patience, check=False)
+
+def is_running(folder: Path) -> bool:
+    """Whether the process that `postmaster.pid` names is there, and is this folder's server."""
+    try:
+        pid, path = (folder / "postmaster.pid").read_text().splitlines()[:2]
+        process = psutil.Process(int(pid))
+        return (
+            process.status() != psutil.STATUS_ZOMBIE
+            and process.name() == "postgres"
+            and Path(path) == folder
+        )
+    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        return False
 
 
 def initialize(folder: Path, user: str | None) -> None:
@@ -213,7 +229,7 @@ def hand_over(path: Path, user: str | None) -> None:
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def run(folder: Path, user: str | None, name: str, *args: str, check: bool = True) -> None:
+def run(folder: Path, user: str | None, name: str, *args: str) -> None:
     """Run a PostgreSQL program as `user`; its complaint becomes DatabaseFailed."""
     command = [str(programs() / name), *args]
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "PGDATA": str(folder)}
@@ -233,7 +249,7 @@ def run(folder: Path, user: str | None, name: str, *args: str, check: bool = Tru
             start_new_session=True,
             check=False,
         )
-        if check and done.returncode != 0:
+        if done.returncode != 0:
             output.seek(0)
             raise DatabaseFailed(f"{name} failed: {explain(output.read().strip(), folder)}")
 
