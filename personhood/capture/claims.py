@@ -27,6 +27,7 @@ from personhood.model import (
     Warning,
 )
 
+CLIENT_WARNING = "$$client_ingestion_warning"
 READ_ONLY = frozenset({"$exception", "$$heatmap"})
 NEVER_PERSONLESS = frozenset({"$identify", "$create_alias", "$merge_dangerously", "$groupidentify"})
 # Keys that SDKs send for themselves and that would only weigh on the store.
@@ -55,7 +56,7 @@ def read(sent: Sent, project: Project, *, received_at: datetime, ip: str | None)
     if is_no_event(sent, properties, odd=odd):
         return Reading(None, odd.warnings)
     profile = profile_of(sent, properties, project=project, odd=odd)
-    if profile is Profile.PERSONLESS and sent.name in NEVER_PERSONLESS:
+    if profile is Profile.PERSONLESS and sent.name in NEVER_PERSONLESS and not sent.personless:
         odd.warn(
             "invalid_event_when_process_person_profile_is_false"
             if project.person_processing
@@ -98,14 +99,13 @@ def decoded(sent: Sent) -> Properties:
 
 def is_no_event(sent: Sent, properties: Properties, *, odd: "Oddities") -> bool:
     """Whether `sent` only has the form of an event (1.10): it becomes a warning, nothing else."""
-    match sent.name:
-        case "$$client_ingestion_warning":
-            message = properties.get("$$client_ingestion_warning_message")
-            odd.warn("client_ingestion_warning", message=message)
-        case "$snapshot":
-            odd.warn("schema_validation_failed", message="$snapshot is taken at /s/ only")
-        case _:
-            return False
+    if sent.name == CLIENT_WARNING:
+        message = properties.get("$$client_ingestion_warning_message")
+        odd.warn("client_ingestion_warning", message=message)
+    elif sent.name == "$snapshot":
+        odd.warn("schema_validation_failed", message="$snapshot is taken at /s/ only")
+    else:
+        return False
     return True
 
 
@@ -123,7 +123,7 @@ def describe_person(event: Event, sent: Sent, properties: Properties, *, odd: "O
 
 
 def profile_of(sent: Sent, properties: Properties, *, project: Project, odd: "Oddities") -> Profile:
-    if not project.person_processing:
+    if sent.personless or not project.person_processing:
         return Profile.PERSONLESS
     wanted = properties.get("$process_person_profile", True)
     if wanted is False:

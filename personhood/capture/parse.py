@@ -37,6 +37,7 @@ class Sent(Struct, kw_only=True):
     be out of range). `set` and `set_once` are the top-level `$set` and `$set_once` when they are
     objects. `sent_at` is when the client says it sent the request. `invalid_timestamp` is the
     client's text when it names no time. `size` is that of the properties and of both, in bytes.
+    A `personless` event is kept whatever its name says of persons, and touches none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Sent(Struct, kw_only=True):
     set_once: Properties | None = None
     historical: bool = False
     invalid_timestamp: str | None = None
+    personless: bool = False
     size: int = 0
 
 
@@ -67,7 +69,7 @@ def parse(
     `engage` is for /engage, where an object without an event name is a `$identify`.
     """
     try:
-        return _parse(_cleaned(body), now=now, sent_at=sent_at, engage=engage)
+        return _parse(cleaned(body), now=now, sent_at=sent_at, engage=engage)
     except RecursionError:
         raise BadCapture(NESTED_TOO_DEEP) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -274,7 +276,7 @@ def _sent(event: _WireEvent, request: _Request) -> Sent:
     sent = Sent(
         name=event.event[:NAME_CHARACTERS_MAX],
         distinct_id=distinct_id,
-        uuid=_uuid(event.uuid) if event.uuid else clock.uuid7(timestamp),
+        uuid=uuid_of(event.uuid) if event.uuid else clock.uuid7(timestamp),
         timestamp=timestamp,
         properties=text,
         sent_at=request.sent_at,
@@ -290,7 +292,7 @@ def _sent(event: _WireEvent, request: _Request) -> Sent:
     return sent
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
     """To be asked before anything of that size is made into objects, which take many times it."""
     if size > EVENT_BYTES_MAX:
         raise CaptureTooLarge(
@@ -298,7 +300,7 @@ def _check_size(size: int) -> None:
         )
 
 
-def _check_nesting(text: bytes) -> None:
+def check_nesting(text: bytes) -> None:
     """`text` is JSON. Only what has that many brackets can be nested that deeply."""
     if text.count(b"{") + text.count(b"[") <= NESTING_MAX:
         return
@@ -319,8 +321,8 @@ def _properties_text(event: _WireEvent) -> bytes:
     # Copied: the event outlives the request's buffer.
     text = bytes(event.properties)
     if text.startswith(b"{"):
-        _check_size(len(text))
-        _check_nesting(text)
+        check_size(len(text))
+        check_nesting(text)
         return text
     if not text or text == b"null":
         return b"{}"
@@ -331,8 +333,8 @@ def _object(raw: Raw, *, of: Sent) -> Properties | None:
     """The members of `raw` if it is an object; it adds to the size of the event either way."""
     text = bytes(raw)
     of.size += len(text)
-    _check_size(of.size)
-    _check_nesting(text)
+    check_size(of.size)
+    check_nesting(text)
     return _OBJECT.decode(text) if text.startswith(b"{") else None
 
 
@@ -349,8 +351,8 @@ def _distinct_id(event: _WireEvent, properties: _WireProperties) -> str:
 
 def _value(raw: Raw) -> JSON:
     text = bytes(raw)
-    _check_size(len(text))
-    _check_nesting(text)
+    check_size(len(text))
+    check_nesting(text)
     return _VALUE.decode(text) if text else None
 
 
@@ -360,7 +362,7 @@ def _offset_ms(offset: float) -> int:
     return int(offset)
 
 
-def _uuid(text: str) -> UUID:
+def uuid_of(text: str) -> UUID:
     try:
         return msgspec.convert(text, UUID)
     except msgspec.ValidationError:
@@ -390,7 +392,7 @@ _ESCAPE = re.compile(
 )
 
 
-def _cleaned(body: bytes) -> bytes:
+def cleaned(body: bytes) -> bytes:
     r"""`body` with \ufffd for each \u0000 and each surrogate without its other half."""
     if b"\\" not in body or not _SUSPECT.search(body):
         return body

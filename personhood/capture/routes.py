@@ -14,7 +14,7 @@ from litestar.exceptions import ClientException, HTTPException
 from litestar.handlers import HTTPRouteHandler
 from psycopg_pool import PoolTimeout
 
-from personhood.capture import claims, clock, docs, flags, remote_config, scripts
+from personhood.capture import claims, clock, docs, flags, remote_config, scripts, v1_routes
 from personhood.capture.parse import Capture, parse
 from personhood.capture.receiving import (
     RETRY_AFTER_S,
@@ -176,6 +176,7 @@ route_handlers = [
     endpoint("/e", "/capture", "/track", legacy=True),
     endpoint("/engage", legacy=True, engage=True),
     endpoint("/i/v0/ai/batch", methods=[HttpMethod.POST], ai=True),
+    *v1_routes.route_handlers,  #     /i/v1/analytics/events
     sink("/s", answer=NOT_RECORDED),
     sink("/test/black_hole", answer=OK),
     *remote_config.route_handlers,  # /array/<token>/config, config.js, array.js
