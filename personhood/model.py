@@ -83,6 +83,21 @@ class Claim(Struct, frozen=True):
     target: str
 
 
+class GroupClaim(Struct, frozen=True):
+    """What a `$groupidentify` says of a group: `set` goes over its properties."""
+
+    type: str
+    key: str
+    set: Properties
+
+
+class Group(Struct):
+    """A company, a team …: what events are counted by beside persons."""
+
+    created_at: datetime
+    properties: Properties
+
+
 class Profile(StrEnum):
     """What an event may do to persons (contract: 3.8, 4.4)."""
 
@@ -119,6 +134,8 @@ class Event(Struct, kw_only=True):
     set: Properties = field(default_factory=dict)
     set_once: Properties = field(default_factory=dict)
     unset: tuple[str, ...] = ()
+    groups: dict[str, str] = field(default_factory=dict)
+    group: GroupClaim | None = None
     updates_last_seen_at: bool = True
     historical: bool = False
 

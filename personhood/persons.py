@@ -15,11 +15,21 @@ from msgspec import Struct, field
 from psycopg import AsyncConnection, errors
 
 from personhood.errors import NotFound, Overloaded
+from personhood.identity import group as group_rules
 from personhood.identity import size
 from personhood.identity.distinct_id import person_uuid
 from personhood.identity.fold import World, fold
 from personhood.model import DistinctId, Event, Person, Project, Properties, Warning
-from personhood.store import distinct_id, entry, event, merge, person, person_lookup, warning
+from personhood.store import (
+    distinct_id,
+    entry,
+    event,
+    group,
+    merge,
+    person,
+    person_lookup,
+    warning,
+)
 from personhood.store.pool import Pool, encode
 
 ATTEMPTS_MAX = 12
@@ -82,6 +92,7 @@ async def make_partitions(pool: Pool, works: Sequence[Work]) -> None:
 async def apply_work(conn: AsyncConnection, work: Work) -> Outcome:
     events = await unknown(conn, work)
     world = await read_world(conn, work, events)
+    types = await group_types(conn, work.project, events)
     rows = [event.Row(each, fold(world, each)) for each in events]
     texts = texts_of(world)
     if any(len(text) > size.HARMLESS_TEXT_BYTES for text in texts.values()):
@@ -91,13 +102,27 @@ async def apply_work(conn: AsyncConnection, work: Work) -> Outcome:
         texts = texts_of(world)
     await claim_rows(conn, world)
     await write_world(conn, world, texts)
+    if groups := group_rules.folded(events, types):
+        await group.merge_all(conn, work.project.id, groups)
     if rows:
-        await event.insert_all(conn, work.project.id, rows)
+        await event.insert_all(conn, work.project.id, rows, types=types)
     warnings = news(work, events) + world.warnings
     if warnings:
         await warning.insert_all(conn, work.project.id, warnings)
     stored = frozenset(each.uuid for each in events)
     return Outcome(world=world, stored=stored, warnings=warnings)
+
+
+async def group_types(
+    conn: AsyncConnection, project: Project, events: Sequence[Event]
+) -> dict[str, int]:
+    """The indexes of the group types that `events` name; new ones are made."""
+    if not any(each.groups or each.group for each in events):
+        return {}
+    known = await group.types(conn, project.id)
+    if fresh := group_rules.new_types(known, events):
+        await group.insert_types(conn, project.id, fresh)
+    return known | fresh
 
 
 def texts_of(world: World) -> dict[int, bytes]:

@@ -13,7 +13,8 @@ from msgspec import Struct
 from personhood.capture import elements
 from personhood.capture.parse import Sent
 from personhood.errors import BadCapture
-from personhood.identity.distinct_id import text_of
+from personhood.identity.distinct_id import text_of, whole_text_of
+from personhood.identity.group import KEY_LENGTH_MAX as GROUP_KEY_LENGTH_MAX
 from personhood.identity.initial import copied
 from personhood.identity.properties import equal
 from personhood.model import (
@@ -21,20 +22,22 @@ from personhood.model import (
     Claim,
     ClaimKind,
     Event,
+    GroupClaim,
     Profile,
     Project,
     Properties,
     Warning,
 )
+from personhood.raw_json import encode, spliced
 
 CLIENT_WARNING = "$$client_ingestion_warning"
+
 READ_ONLY = frozenset({"$exception", "$$heatmap"})
 NEVER_PERSONLESS = frozenset({"$identify", "$create_alias", "$merge_dangerously", "$groupidentify"})
 # Keys that SDKs send for themselves and that would only weigh on the store.
 BLOAT = ("ph_product_tours", "$product_tours_activated", "$override_feature_flag_payloads")
 UUID_DIVERGENCE = timedelta(days=3)
 
-encode = msgspec.json.Encoder().encode
 decoder = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -80,6 +83,13 @@ def read(sent: Sent, project: Project, *, received_at: datetime, ip: str | None)
     )
     if not is_bare(event):
         describe_person(event, sent, properties, odd=odd)
+    if profile is not Profile.PERSONLESS:
+        event.groups = groups_of(properties)
+    if sent.name == "$groupidentify":
+        event.group = group_of(properties)
+        if event.group is not None and len(event.group.key) > GROUP_KEY_LENGTH_MAX:
+            odd.warn("group_key_too_long", groupType=event.group.type, distinctId=sent.distinct_id)
+            return Reading(None, odd.warnings)
     stores = Stored(sent, properties, anonymous=project.anonymize_ips, ip=ip)
     event.properties = stores.of(event)
     if project.personless_flag_calls and is_plain_flag_call(sent, properties):
@@ -120,6 +130,28 @@ def describe_person(event: Event, sent: Sent, properties: Properties, *, odd: "O
     copied(properties, into=event.set, once=event.set_once)
     event.unset = unset_of(properties, odd)
     event.claim = claim_of(sent, properties)
+
+
+def groups_of(properties: Properties) -> dict[str, str]:
+    """Which group of each type the event belongs to (3.9)."""
+    given = properties.get("$groups")
+    if not isinstance(given, dict):
+        return {}
+    pairs = cast(Properties, given).items()
+    return {type: whole_text_of(key) for type, key in pairs if type and truthy(key)}
+
+
+def group_of(properties: Properties) -> GroupClaim | None:
+    """The group that a `$groupidentify` describes; without type or key it is a plain event."""
+    type, key = properties.get("$group_type"), properties.get("$group_key")
+    if not (truthy(type) and truthy(key)):
+        return None
+    described = properties.get("$group_set")
+    return GroupClaim(
+        whole_text_of(type),
+        whole_text_of(key),
+        cast(Properties, described) if isinstance(described, dict) else {},
+    )
 
 
 def profile_of(sent: Sent, properties: Properties, *, project: Project, odd: "Oddities") -> Profile:
@@ -199,7 +231,7 @@ class Stored(Struct):
             kept = {key: value for key, value in self.properties.items() if key not in unwanted}
             return encode({**kept, **added})
         if added:
-            return self.sent.properties.rstrip()[:-1] + b"," + encode(added)[1:]
+            return spliced(self.sent.properties, added)
         return self.sent.properties
 
     def unwanted(self, event: Event) -> set[str]:

@@ -21,13 +21,17 @@ ANONYMOUS = re.compile(r"([a-z0-9]+-){4}[a-z0-9]+")
 
 def text_of(value: JSON) -> str:
     """A JSON value as a distinct id: a string as it is, anything else as compact JSON text."""
+    return whole_text_of(value)[:LENGTH_MAX]
+
+
+def whole_text_of(value: JSON) -> str:
     if isinstance(value, str):
         text = value
     elif isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         text = str(int(value))
     else:
         text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return text.replace("\0", "\ufffd")[:LENGTH_MAX]
+    return text.replace("\0", "\ufffd")
 
 
 def is_illegal(text: str) -> bool:

@@ -1,14 +1,16 @@
 """Events: stored once by uuid, in monthly partitions that are made when their month comes up."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 from msgspec import Struct
 from psycopg import AsyncConnection, sql
 
+from personhood.identity import group
 from personhood.identity.fold import Applied
 from personhood.model import Event, PersonMode
+from personhood.raw_json import spliced
 from personhood.store.pool import raw_jsonb
 
 FIRST_MONTH = (1990, 1)
@@ -21,11 +23,14 @@ class Row(Struct, frozen=True):
     event: Event
     applied: Applied
 
-    @property
-    def properties(self) -> bytes:
-        if self.applied.mode is PersonMode.FULL or self.event.personless_properties is None:
-            return self.event.properties
-        return self.event.personless_properties
+    def properties(self, types: Mapping[str, int]) -> bytes:
+        """What is stored of its properties; `types` are the indexes of group types."""
+        event = self.event
+        if self.applied.mode is PersonMode.FULL:
+            if event.groups and (added := group.indexed(event, types)):
+                return spliced(event.properties, added)
+            return event.properties
+        return event.personless_properties or event.properties
 
 
 async def known(conn: AsyncConnection, project_id: int, uuids: Sequence[UUID]) -> set[UUID]:
@@ -43,8 +48,12 @@ async def known(conn: AsyncConnection, project_id: int, uuids: Sequence[UUID]) -
     return {row[0] async for row in cursor}
 
 
-async def insert_all(conn: AsyncConnection, project_id: int, rows: Sequence[Row]) -> None:
-    """Raises UniqueViolation (event_key_pkey) when somebody else stored one of them meanwhile."""
+async def insert_all(
+    conn: AsyncConnection, project_id: int, rows: Sequence[Row], *, types: Mapping[str, int]
+) -> None:
+    """Store events; `types` are the indexes of the group types that they name.
+
+    Raises UniqueViolation (event_key_pkey) when somebody else stored one of them meanwhile."""
     async with (
         conn.cursor() as cursor,
         cursor.copy(
@@ -88,7 +97,7 @@ async def insert_all(conn: AsyncConnection, project_id: int, rows: Sequence[Row]
                     applied.version,
                     applied.mode.value,
                     event.elements_chain,
-                    raw_jsonb(row.properties),
+                    raw_jsonb(row.properties(types)),
                 )
             )
 
