@@ -34,10 +34,16 @@ PERSONLESS_GRACE = timedelta(minutes=1)
 
 
 class Merged(Struct, frozen=True, kw_only=True):
-    """A merge that happened: versions are those of the two persons when it did."""
+    """A merge that happened: versions are those of the two persons when it did.
+
+    The leaves are those of the two names that were claimed to be one: what the merge rests on,
+    whoever the roots were.
+    """
 
     source_id: int
     target_id: int
+    source_leaf_id: int
+    target_leaf_id: int
     source_version: int
     target_version: int
     at: datetime
@@ -143,7 +149,8 @@ def settle(world: World, event: Event, claim: Claim) -> None:
         case Create(first, second):
             create(world, event, [first, second])
         case Attach(person, distinct_id):
-            attach(world, event, person=person, distinct_id=distinct_id)
+            other = claim.source if distinct_id == claim.target else claim.target
+            attach(world, event, person=person, distinct_id=distinct_id, beside=other)
         case Identify(person):
             identify(world, event, person)
         case Merge(absorbed, surviving):
@@ -187,14 +194,15 @@ def create(world: World, event: Event, names: list[str]) -> Person | None:
             after=person.properties,
             is_identified=person.is_identified,
             created_at=person.created_at,
-            ids=[join(world, name, person) for name in names],
+            ids=[join(world, name, person.id) for name in names],
         )
     )
     return person
 
 
-def attach(world: World, event: Event, *, person: Person, distinct_id: str) -> None:
-    ids = [join(world, distinct_id, person)]
+def attach(world: World, event: Event, *, person: Person, distinct_id: str, beside: str) -> None:
+    """Bind the new name to the leaf of the one it was named with, to stay together with it."""
+    ids = [join(world, distinct_id, leaf_of(world, beside))]
     gained = None if person.is_identified else True
     person.is_identified = True
     note(world, person, event, kind=EntryKind.ATTACHED, ids=ids, is_identified=gained)
@@ -232,12 +240,15 @@ def absorb(world: World, event: Event, *, source: Person, target: Person) -> Non
         is_identified=None if was_identified else True,
         source_id=source.id,
     )
+    assert event.claim is not None, "only a claim merges"
     source.merged_into_id = world.parents[source.id] = target.id
     world.changed[source.id] = source
     world.merges.append(
         Merged(
             source_id=source.id,
             target_id=target.id,
+            source_leaf_id=leaf_of(world, event.claim.source),
+            target_leaf_id=leaf_of(world, event.claim.target),
             source_version=source_version,
             target_version=target.version,
             at=event.timestamp,
@@ -279,10 +290,16 @@ def see(world: World, person: Person, event: Event) -> None:
         world.seen[person.id] = person
 
 
-def join(world: World, text: str, person: Person) -> int:
-    """Bind an id that has no person to `person`; tells the surrogate id."""
+def leaf_of(world: World, text: str) -> int:
+    leaf_id = world.ids[text].person_id
+    assert leaf_id is not None, "the id has a person"
+    return leaf_id
+
+
+def join(world: World, text: str, leaf_id: int) -> int:
+    """Bind an id that has no person to a leaf; tells the surrogate id."""
     distinct_id = world.ids[text]
-    distinct_id.person_id = person.id
+    distinct_id.person_id = leaf_id
     world.used.add(text)
     world.attached.append(distinct_id)
     return distinct_id.id

@@ -66,6 +66,8 @@ CREATE TABLE merge (
     project_id bigint NOT NULL,
     source_id bigint NOT NULL,
     target_id bigint NOT NULL,
+    source_leaf_id bigint NOT NULL,
+    target_leaf_id bigint NOT NULL,
     source_version bigint NOT NULL,
     target_version bigint NOT NULL,
     at timestamptz NOT NULL,
