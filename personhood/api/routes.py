@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Router
 from litestar.types import ControllerRouterHandler
 
-from personhood.api import docs_page, persons, schema
+from personhood.api import docs_page, ingestion_warnings, persons, schema
 from personhood.http import auth
 from personhood.http.json_body import BODY_BYTES_MAX
 
@@ -14,6 +14,9 @@ PERSONS: list[ControllerRouterHandler] = [
     persons.persons_create,  #    POST        /         405: persons come from events
     persons.persons_retrieve,  #  GET         /:id
     persons.persons_update,  #    PATCH, PUT  /:id
+]
+WARNINGS: list[ControllerRouterHandler] = [
+    ingestion_warnings.ingestion_warnings_list,  # GET /
 ]
 
 
@@ -33,6 +36,12 @@ def under(path: str, handlers: list[ControllerRouterHandler], *, tag: str) -> Ro
 route_handlers: list[ControllerRouterHandler] = [
     under("/api/projects/{project_id:str}/persons", PERSONS, tag="Persons"),
     under("/api/environments/{project_id:str}/persons", PERSONS, tag="Persons (environments)"),
+    under("/api/projects/{project_id:str}/ingestion_warnings", WARNINGS, tag="Ingestion warnings"),
+    under(
+        "/api/environments/{project_id:str}/ingestion_warnings",
+        WARNINGS,
+        tag="Ingestion warnings (environments)",
+    ),
     docs_page.page,
     docs_page.assets,
 ]
