@@ -149,6 +149,29 @@ class Warning(Struct, kw_only=True):
     details: Properties = field(default_factory=dict)
 
 
+class Merge(Struct, frozen=True, kw_only=True):
+    """Two persons that became one: `source` was absorbed, `target` survived.
+
+    The leaves are those of the two names that were claimed to be one; the versions are those of the
+    two persons when it happened.
+    """
+
+    id: int
+    project_id: int
+    source_id: int
+    target_id: int
+    source_leaf_id: int
+    target_leaf_id: int
+    source_version: int
+    target_version: int
+    at: datetime
+    recorded_at: datetime
+    event_uuid: UUID | None = None
+    distinct_id_id: int | None = None
+    api_key_id: int | None = None
+    undone_at: datetime | None = None
+
+
 class EntryKind(StrEnum):
     """What a ledger entry did to its person."""
 
@@ -157,6 +180,7 @@ class EntryKind(StrEnum):
     ATTACHED = "attached"
     IDENTIFIED = "identified"
     MERGED = "merged"
+    UNDONE = "undone"
 
 
 class Cause(Struct, frozen=True, kw_only=True):

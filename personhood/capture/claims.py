@@ -13,14 +13,13 @@ from msgspec import Struct
 from personhood.capture import elements
 from personhood.capture.parse import Sent
 from personhood.errors import BadCapture
-from personhood.identity.distinct_id import text_of, whole_text_of
+from personhood.identity.distinct_id import whole_text_of
 from personhood.identity.group import KEY_LENGTH_MAX as GROUP_KEY_LENGTH_MAX
 from personhood.identity.initial import copied
-from personhood.identity.properties import equal
+from personhood.identity.merge import claim_of, truthy
+from personhood.identity.properties import READ_ONLY_EVENTS, equal, unset_keys
 from personhood.model import (
     JSON,
-    Claim,
-    ClaimKind,
     Event,
     GroupClaim,
     Profile,
@@ -32,7 +31,6 @@ from personhood.raw_json import encode, spliced
 
 CLIENT_WARNING = "$$client_ingestion_warning"
 
-READ_ONLY = frozenset({"$exception", "$$heatmap"})
 NEVER_PERSONLESS = frozenset({"$identify", "$create_alias", "$merge_dangerously", "$groupidentify"})
 # Keys that SDKs send for themselves and that would only weigh on the store.
 BLOAT = ("ph_product_tours", "$product_tours_activated", "$override_feature_flag_payloads")
@@ -129,7 +127,7 @@ def describe_person(event: Event, sent: Sent, properties: Properties, *, odd: "O
     event.set_once = merged(properties, "$set_once", over=sent.set_once, odd=odd)
     copied(properties, into=event.set, once=event.set_once)
     event.unset = unset_of(properties, odd)
-    event.claim = claim_of(sent, properties)
+    event.claim = claim_of(sent.name, properties, distinct_id=sent.distinct_id)
 
 
 def groups_of(properties: Properties) -> dict[str, str]:
@@ -162,7 +160,7 @@ def profile_of(sent: Sent, properties: Properties, *, project: Project, odd: "Od
         return Profile.PERSONLESS
     if wanted is not True:
         odd.warn("invalid_process_person_profile", value=wanted, distinctId=sent.distinct_id)
-    return Profile.READ_ONLY if sent.name in READ_ONLY else Profile.FULL
+    return Profile.READ_ONLY if sent.name in READ_ONLY_EVENTS else Profile.FULL
 
 
 def is_plain_flag_call(sent: Sent, properties: Properties) -> bool:
@@ -172,23 +170,6 @@ def is_plain_flag_call(sent: Sent, properties: Properties) -> bool:
         and not properties.get("$groups")
         and properties.get("$process_person_profile") is not True
     )
-
-
-def claim_of(sent: Sent, properties: Properties) -> Claim | None:
-    """The claim that an event makes (3.3): the *key* is what counts for `$identify`."""
-    match sent.name:
-        case "$identify" if "$anon_distinct_id" in properties:
-            source = properties["$anon_distinct_id"]
-        case "$create_alias" | "$merge_dangerously" if truthy(properties.get("alias")):
-            source = properties["alias"]
-        case _:
-            return None
-    return Claim(ClaimKind(sent.name), text_of(source), sent.distinct_id)
-
-
-def truthy(value: JSON) -> bool:
-    """JavaScript's truthiness: an empty list or object counts as given."""
-    return isinstance(value, dict | list) or bool(value)
 
 
 def merged(
@@ -203,15 +184,10 @@ def merged(
 
 
 def unset_of(properties: Properties, odd: "Oddities") -> tuple[str, ...]:
-    match given := properties.get("$unset"):
-        case None:
-            return ()
-        case list() | dict():
-            keys = list(cast(list[JSON], given))  # of an object, its keys
-            return tuple(key for key in keys if isinstance(key, str))
-        case _:
-            odd.warn("malformed_event_properties", key="$unset", message="no list and no object")
-            return ()
+    given = properties.get("$unset")
+    if given is not None and not isinstance(given, list | dict):
+        odd.warn("malformed_event_properties", key="$unset", message="no list and no object")
+    return unset_keys(given)
 
 
 class Stored(Struct):

@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from personhood.identity.distinct_id import is_illegal
-from personhood.model import Claim, ClaimKind, Person
+from personhood.identity.distinct_id import is_illegal, text_of
+from personhood.model import JSON, Claim, ClaimKind, Person, Properties
 
 
 class Refusal(StrEnum):
@@ -54,6 +54,23 @@ class Refuse(Struct, frozen=True):
 
 
 Decision: TypeAlias = Nothing | Create | Attach | Identify | Merge | Refuse
+
+
+def claim_of(name: str, properties: Properties, *, distinct_id: str) -> Claim | None:
+    """The claim that an event makes (3.3). Of `$identify` the key counts, whatever its value."""
+    match name:
+        case "$identify" if "$anon_distinct_id" in properties:
+            source = properties["$anon_distinct_id"]
+        case "$create_alias" | "$merge_dangerously" if truthy(properties.get("alias")):
+            source = properties["alias"]
+        case _:
+            return None
+    return Claim(ClaimKind(name), text_of(source), distinct_id)
+
+
+def truthy(value: JSON) -> bool:
+    """JavaScript's truthiness: an empty list or object counts as given."""
+    return isinstance(value, dict | list) or bool(value)
 
 
 def decide(claim: Claim, *, source: Person | None, target: Person | None) -> Decision:

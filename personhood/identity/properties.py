@@ -1,5 +1,7 @@
 """What an event changes on a person's properties (contract: capture-and-identity section 4)."""
 
+from typing import cast
+
 from msgspec import Struct
 
 from personhood.model import JSON, Event, Profile, Properties
@@ -19,6 +21,8 @@ FILTERED = frozenset(
 )
 # Events about the person itself: whatever they change is written.
 PERSON_EVENTS = frozenset({"$identify", "$create_alias", "$merge_dangerously", "$set"})
+# Events that are attached to a person and never change it (4.4).
+READ_ONLY_EVENTS = frozenset({"$exception", "$$heatmap"})
 
 
 class Change(Struct, frozen=True):
@@ -109,6 +113,14 @@ def snapshot(before: Properties, after: Properties, event: Event) -> Properties:
         return after
     removed = {key for key in event.unset if key in before}
     return {key: value for key, value in {**after, **event.set}.items() if key not in removed}
+
+
+def unset_keys(given: JSON) -> tuple[str, ...]:
+    """The keys that a `$unset` names: those of a list, or of an object; of anything else none."""
+    if not isinstance(given, list | dict):
+        return ()
+    keys = list(cast(list[JSON], given))
+    return tuple(key for key in keys if isinstance(key, str))
 
 
 def differs(old: JSON, new: JSON) -> bool:

@@ -172,3 +172,19 @@ async def attach_all(conn: AsyncConnection, ids: Sequence[DistinctId]) -> None:
         """,
         {"ids": [row.id for row in ids], "persons": [row.person_id for row in ids]},
     )
+
+
+async def of_persons(conn: AsyncConnection, ids: Iterable[int]) -> list[DistinctId]:
+    """The live ids whose leaf is one of these persons."""
+    async with conn.cursor(row_factory=class_row(DistinctId)) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, project_id, distinct_id, person_id, generation
+              FROM distinct_id
+             WHERE person_id = ANY(%(ids)s)
+               AND ended_at IS NULL
+             ORDER BY id
+            """,
+            {"ids": list(ids)},
+        )
+        return await cursor.fetchall()

@@ -6,6 +6,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg import AsyncConnection
+from psycopg.rows import class_row
 
 from personhood.model import Person
 
@@ -26,6 +27,21 @@ async def lock(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, int]:
         binary=True,
     )
     return {id: version async for id, version, parent in cursor if parent is None}
+
+
+async def by_ids(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, Person]:
+    """Persons as they are stored, merged ones too."""
+    async with conn.cursor(row_factory=class_row(Person), binary=True) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, project_id, uuid, created_at, properties, is_identified, last_seen_at,
+                   version, merged_into_id
+              FROM person
+             WHERE id = ANY(%(ids)s::bigint[])
+            """,
+            {"ids": list(ids)},
+        )
+        return {person.id: person for person in await cursor.fetchall()}
 
 
 async def insert_all(
@@ -108,6 +124,19 @@ async def compress(conn: AsyncConnection, *, source_id: int, target_id: int) -> 
                          LIMIT %(most)s + 1) AS child) <= %(most)s
         """,
         {"source_id": source_id, "target_id": target_id, "most": CHILDREN_COMPRESSED_MAX},
+    )
+
+
+async def point(conn: AsyncConnection, ids: Iterable[int], *, target_id: int) -> None:
+    """Let persons have merged into the target, whoever it was before."""
+    await conn.execute(
+        """
+        UPDATE person
+           SET merged_into_id = %(target_id)s
+         WHERE id = ANY(%(ids)s)
+           AND merged_into_id IS DISTINCT FROM %(target_id)s
+        """,
+        {"ids": sorted(ids), "target_id": target_id},
     )
 
 

@@ -1,0 +1,345 @@
+"""Verbs on merges: which made a person what it is, and undoing one of them.
+
+An undo is worked out from what is stored, under the lock of the root, and written in the same
+transaction; or, as a preview, not written.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import cast
+from uuid import UUID
+
+from msgspec import Struct, field
+from psycopg import AsyncConnection
+
+from personhood.errors import NotFound, Overloaded
+from personhood.identity import properties
+from personhood.identity.merge import claim_of
+from personhood.identity.undo import Family, Link, State, Undone, Write, undone
+from personhood.ledger import book
+from personhood.model import (
+    JSON,
+    Cause,
+    DistinctId,
+    Entry,
+    EntryKind,
+    Event,
+    Merge,
+    Person,
+    Project,
+    Properties,
+)
+from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
+from personhood.store import distinct_id, entry, event, merge, person
+from personhood.store.event import Written
+from personhood.store.person_lookup import Owner
+from personhood.store.pool import Pool, encode
+
+
+class Outcome(Struct, frozen=True):
+    """The two persons of an undone merge: the root that stays, and the one that is free again."""
+
+    kept: Owner
+    freed: Owner
+
+
+class Known(Struct, kw_only=True):
+    """What the store knows of a root's family."""
+
+    root: Person
+    persons: dict[int, Person]
+    ids: list[DistinctId]
+    links: list[Link]
+    entries: dict[int, list[Entry]]
+    written: list[Written] = field(default_factory=list)
+
+
+async def undo(
+    pool: Pool, project: Project, root: Person, *, merge_id: int, by: Cause, preview: bool
+) -> Outcome:
+    """Undo a merge that made `root` what it is; both persons get what their own ids wrote.
+
+    With `preview` nothing is written. Raises NotFound when there is no such merge in force.
+    """
+    for attempt in range(ATTEMPTS_MAX):
+        try:
+            async with pool.connection() as conn, conn.transaction():
+                return await undo_in(conn, project, root, merge_id=merge_id, by=by, preview=preview)
+        except (Stale, *CONFLICTS):
+            await asyncio.sleep(BACKOFF_S * 2**attempt * random.random())
+    raise Overloaded
+
+
+async def undo_in(
+    conn: AsyncConnection,
+    project: Project,
+    root: Person,
+    *,
+    merge_id: int,
+    by: Cause,
+    preview: bool,
+) -> Outcome:
+    if root.id not in await person.lock(conn, [root.id]):
+        raise NotFound
+    merges = await merge.of_family(conn, project.id, root.id)
+    wanted = next((each for each in merges if each.id == merge_id), None)
+    if wanted is None:
+        raise NotFound
+    known = await read(conn, project, root.id, merges=merges)
+    since = start(known, wanted)
+    known.written = await event.written(conn, [each.id for each in known.ids], since=since)
+    family = family_of(known, wanted, since=since)
+    link = next(each for each in known.links if each.merge_id == merge_id)
+    result = undone(family, link)
+    await apply(conn, known, result, since=since)
+    if not preview:
+        await write(conn, known, result, link=link, by=by)
+    return outcome(known, result)
+
+
+async def read(
+    conn: AsyncConnection, project: Project, root_id: int, *, merges: list[Merge]
+) -> Known:
+    leaves = {root_id} | {each.source_id for each in merges} | {each.target_id for each in merges}
+    persons = await person.by_ids(conn, leaves)
+    ids = await distinct_id.of_persons(conn, leaves)
+    return Known(
+        root=persons[root_id],
+        persons=persons,
+        ids=ids,
+        links=[link_of(each) for each in reversed(merges)],
+        entries=await entry.of_persons(conn, project.id, leaves),
+    )
+
+
+def start(known: Known, wanted: Merge) -> int:
+    """From which version on the family's history is gone through again.
+
+    From the merge on, unless another has been undone before: what the ledger says of the time
+    between holds what that one had brought in, so then from the beginning.
+    """
+    kinds = {each.kind for entries in known.entries.values() for each in entries}
+    return 0 if EntryKind.UNDONE in kinds else wanted.target_version
+
+
+def family_of(known: Known, wanted: Merge, *, since: int) -> Family:
+    leaf_of = {each.id: each.person_id for each in known.ids if each.person_id is not None}
+    return Family(
+        root_id=known.root.id,
+        since=since,
+        leaves=set(known.persons),
+        names={each.distinct_id: leaf_of[each.id] for each in known.ids if each.id in leaf_of},
+        links=known.links,
+        writes=list(writes_of(known, leaf_of, since=lowest_versions(known, wanted, since))),
+        states={id: state_at(known, id, wanted, since=since) for id in known.persons},
+    )
+
+
+def lowest_versions(known: Known, wanted: Merge, since: int) -> dict[int, int]:
+    """From which version on a person's writes are gone through again; those of others are not.
+
+    They are those of the merge's target since then, and of whom it was absorbed by in turn.
+    """
+    if since == 0:
+        return dict.fromkeys(known.persons, 0)
+    by_source = {link.source_id: link for link in known.links}
+    lowest = {wanted.target_id: since}
+    above = by_source.get(wanted.target_id)
+    while above is not None:
+        lowest[above.target_id] = above.version
+        above = by_source.get(above.target_id)
+    return lowest
+
+
+def state_at(known: Known, id: int, wanted: Merge, *, since: int) -> State:
+    """The person before what is gone through again: see `Family.states`."""
+    row = known.persons[id]
+    entries = known.entries.get(id, [])
+    if since == 0:
+        made = entries[:1]
+        return state_of(book.person_of(made)) if made else State({}, False, row.created_at)
+    lowest = lowest_versions(known, wanted, since).get(id)
+    if lowest is None:
+        return State(row.properties, row.is_identified, row.created_at)
+    return state_of(book.person_of(entries, up_to=lowest - 1))
+
+
+def state_of(told: book.State) -> State:
+    assert told.created_at is not None, "a ledger begins with the person's making"
+    return State(told.properties, told.is_identified, told.created_at)
+
+
+def writes_of(known: Known, leaf_of: dict[int, int], *, since: dict[int, int]) -> Iterable[Write]:
+    """What the family's ids wrote: their events and, of events that are gone, ledger entries."""
+    names = {each.id: each.distinct_id for each in known.ids}
+    changed = {each.cause.event_uuid for entries in known.entries.values() for each in entries}
+    everything = set(since.values()) == {0}
+    for each in known.written:
+        lowest = 0 if everything else since.get(each.person_id)
+        if lowest is None or each.person_version < lowest:
+            continue
+        if each.name in properties.READ_ONLY_EVENTS or each.distinct_id_id not in leaf_of:
+            continue
+        sent = event_of(each, names[each.distinct_id_id])
+        yield Write(
+            version=each.person_version,
+            # Of one version, the event that made it came first: the others found it made.
+            order=(int(each.uuid not in changed), each.received_at, each.uuid.int),
+            leaf_id=leaf_of[each.distinct_id_id],
+            event=sent,
+            claims=sent.claim.source if sent.claim else None,
+        )
+    yield from entries_of(known, leaf_of, since=since)
+
+
+def event_of(row: Written, name: str) -> Event:
+    said: Properties = {"alias": row.alias}
+    if row.claims_by_anon:
+        said["$anon_distinct_id"] = row.anon_distinct_id
+    return Event(
+        uuid=row.uuid,
+        name=row.name,
+        distinct_id=name,
+        timestamp=row.timestamp,
+        received_at=row.received_at,
+        properties=b"",
+        claim=claim_of(row.name, said, distinct_id=name),
+        set=as_object(row.set),
+        set_once=as_object(row.set_once),
+        unset=properties.unset_keys(row.unset),
+    )
+
+
+def entries_of(known: Known, leaf_of: dict[int, int], *, since: dict[int, int]) -> Iterable[Write]:
+    """The changes that a ledger tells of events which are no longer stored."""
+    stored = {each.uuid for each in known.written}
+    for id, lowest in since.items():
+        for each in known.entries.get(id, []):
+            cause = each.cause
+            if each.kind is not EntryKind.SET or each.version < lowest:
+                continue
+            if cause.event_uuid in stored or cause.distinct_id_id not in leaf_of:
+                continue
+            change = Event(
+                uuid=cause.event_uuid or UUID(int=0),
+                name="$set",
+                distinct_id="",
+                timestamp=each.at,
+                received_at=each.at,
+                properties=b"",
+                set=each.after,
+                unset=tuple(each.before.keys() - each.after.keys()),
+            )
+            yield Write(
+                version=each.version,
+                order=(0, each.at, change.uuid.int),
+                leaf_id=leaf_of[cause.distinct_id_id],
+                event=change,
+            )
+
+
+def as_object(value: JSON) -> Properties:
+    return cast(Properties, value) if isinstance(value, dict) else {}
+
+
+async def apply(conn: AsyncConnection, known: Known, result: Undone, *, since: int) -> None:
+    """Put the outcome into the persons in memory; both go on from a version above all before."""
+    kept, freed = known.persons[result.root_id], known.persons[result.freed_id]
+    version = kept.version + 1
+    ids = [each.id for each in known.ids if each.person_id in result.freed_leaves]
+    if seen := await event.last_seen(conn, ids, since=max(since, freed.version + 1)):
+        hour = seen.replace(minute=0, second=0, microsecond=0)
+        freed.last_seen_at = max(freed.last_seen_at or hour, hour)
+    freed.merged_into_id = None
+    for each in (kept, freed):
+        each.version = version
+
+
+async def write(
+    conn: AsyncConnection, known: Known, result: Undone, *, link: Link, by: Cause
+) -> None:
+    entries: list[Entry] = []
+    changed: dict[int, Person] = {}
+    for id, state in {**result.frozen, **result.states}.items():
+        each = known.persons[id]
+        ended = id in result.states
+        if not ended and same(each, state):
+            continue
+        if not ended:
+            each.version += 1
+        other = result.freed_id if id == result.root_id else None
+        entries.append(told(each, state, by=by, source_id=other))
+        changed[id] = each
+        take(each, state)
+    rows = list(changed.values())
+    await person.update_all(conn, rows, {each.id: encode(each.properties) for each in rows})
+    await person.point(conn, result.freed_leaves - {result.freed_id}, target_id=result.freed_id)
+    strays = [
+        id
+        for id, each in known.persons.items()
+        if id not in result.freed_leaves and each.merged_into_id in result.freed_leaves
+    ]
+    await person.point(conn, strays, target_id=result.root_id)
+    before = {each.merge_id: each for each in known.links}
+    moved = [each for each in result.links if each != before[each.merge_id]]
+    await merge.undo(conn, known.root.project_id, link.merge_id, relinked=moved)
+    await entry.insert_all(conn, known.root.project_id, entries)
+
+
+def same(row: Person, state: State) -> bool:
+    return (
+        row.created_at == state.created_at
+        and row.is_identified == state.is_identified
+        and not properties.difference(row.properties, state.properties)
+    )
+
+
+def told(row: Person, state: State, *, by: Cause, source_id: int | None) -> Entry:
+    """The entry that leads from the row to the state; its version is the row's."""
+    change = properties.difference(row.properties, state.properties)
+    return Entry(
+        person_id=row.id,
+        version=row.version,
+        kind=EntryKind.UNDONE,
+        at=datetime.now(UTC),
+        cause=by,
+        before=change.before,
+        after=change.after,
+        is_identified=None if row.is_identified == state.is_identified else state.is_identified,
+        created_at=None if row.created_at == state.created_at else state.created_at,
+        source_id=source_id,
+    )
+
+
+def take(row: Person, state: State) -> None:
+    row.properties = state.properties
+    row.is_identified = state.is_identified
+    row.created_at = state.created_at
+
+
+def outcome(known: Known, result: Undone) -> Outcome:
+    kept, freed = known.persons[result.root_id], known.persons[result.freed_id]
+    take(kept, result.states[kept.id])
+    take(freed, result.states[freed.id])
+    return Outcome(
+        kept=Owner(kept, names_of(known, set(known.persons) - result.freed_leaves)),
+        freed=Owner(freed, names_of(known, result.freed_leaves)),
+    )
+
+
+def names_of(known: Known, leaves: set[int]) -> list[str]:
+    return [each.distinct_id for each in known.ids if each.person_id in leaves]
+
+
+def link_of(row: Merge) -> Link:
+    return Link(
+        merge_id=row.id,
+        version=row.target_version,
+        source_id=row.source_id,
+        target_id=row.target_id,
+        source_leaf_id=row.source_leaf_id,
+        target_leaf_id=row.target_leaf_id,
+        event_uuid=row.event_uuid,
+    )
