@@ -30,6 +30,11 @@ lint: $(VENV)/.dev  ## ruff, basedpyright, import-linter
 	@rm -f .lint-imports.log
 	@$(BIN)/basedpyright --level error
 
+# PERSONS="10000 1000000" compares sizes; ONLY=ingest, ROUNDS=5, WORKERS=2. See docs/performance.md.
+bench: $(VENV)/.serve  ## Measure speed beside its floor on this machine
+	@$(BIN)/python -m bench.run $(if $(PERSONS),--persons $(PERSONS)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WORKERS),--workers $(WORKERS))
+
 format: $(VENV)/.dev  ## Rewrite the sources in the project's format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
