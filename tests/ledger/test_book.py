@@ -144,6 +144,12 @@ def test_an_unset_key_that_came_by_the_events_own_merge_is_absent() -> None:
     assert shown == {"a": 1, "b": 2}
 
 
+def test_an_event_that_changed_nothing_found_what_was_left_before_it() -> None:
+    """It would have brought the key that another event removed, had it not been too large."""
+    entries = [CREATED, entry(1, by=2, before={"a": 1})]
+    assert book.snapshot(entries, 1, event(7, set={"a": 9}, unset=("a",))) == {"a": 9, "b": 2}
+
+
 def test_a_read_only_event_shows_the_person_as_it_was() -> None:
     reading = event(7, "$exception", profile=Profile.READ_ONLY, set={"a": 9}, unset=("b",))
     assert book.snapshot([CREATED], 0, reading) == {"a": 1, "b": 2}
