@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Router
 from litestar.types import ControllerRouterHandler
 
-from personhood.api import docs_page, ingestion_warnings, persons, schema
+from personhood.api import docs_page, ingestion_warnings, merges, persons, schema
 from personhood.http import auth
 from personhood.http.json_body import BODY_BYTES_MAX
 
@@ -14,6 +14,8 @@ PERSONS: list[ControllerRouterHandler] = [
     persons.persons_create,  #    POST        /         405: persons come from events
     persons.persons_retrieve,  #  GET         /:id
     persons.persons_update,  #    PATCH, PUT  /:id
+    merges.merges_list,  #        GET         /:id/merges
+    merges.merges_undo,  #        POST        /:id/merges/:merge_id/undo
 ]
 WARNINGS: list[ControllerRouterHandler] = [
     ingestion_warnings.ingestion_warnings_list,  # GET /

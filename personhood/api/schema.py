@@ -63,6 +63,7 @@ PATH_PARAMETERS: dict[str, tuple[str, str]] = {
         "The person's `uuid`, or its integer `id`.",
         "b44cfe84-13e5-55bd-9d93-03bf32d61790",
     ),
+    "merge_id": ("Number of the merge, as the list of merges tells it.", "3"),
 }
 
 # One example of each refusal (contract: persons-api, 8.4).
