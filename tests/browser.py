@@ -94,11 +94,13 @@ class Page:
                 self.requests[parameters["requestId"]] = {
                     "method": request["method"],
                     "url": request["url"],
+                    "page": parameters["documentURL"],
                 }
             case "Network.responseReceived":
                 status = parameters["response"]["status"]
                 self.requests[parameters["requestId"]]["status"] = status
-            case "Network.loadingFailed":
+            # Leaving a page cancels what it still waits for.
+            case "Network.loadingFailed" if not parameters.get("canceled"):
                 self.requests[parameters["requestId"]]["failed"] = parameters["errorText"]
             case _:
                 pass

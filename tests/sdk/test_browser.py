@@ -43,7 +43,7 @@ PAGE = """<!DOCTYPE html>
     api_host: '%(host)s',
     debug: true,  // its own log, for the test to read
     opt_out_useragent_filter: true,  // or a browser without a window counts as a robot
-    request_queue_config: { flush_interval_ms: 250 },
+    request_queue_config: { flush_interval_ms: %(flush_ms)s },
     loaded: () => { window.ready = true },
   })
   posthog.capture('before the script was there')
@@ -91,6 +91,18 @@ class Visit:
             self.page.run("0")
             time.sleep(0.02)
 
+    def wait_until_idle(self) -> None:
+        """Until all was asked for and answered that this page asks for at its start."""
+        here = self.page.run("location.href")
+
+        def is_idle() -> bool:
+            asked = [each for each in self.page.requests.values() if each["page"] == here]
+            return any("/flags/" in each["url"] for each in asked) and all(
+                "status" in each for each in asked
+            )
+
+        self.wait_until(is_idle)
+
     def stored(self) -> list[tuple[str, str, dict[str, Any]]]:
         with psycopg.connect(self.server.database_url) as conn:
             return conn.execute(
@@ -121,8 +133,11 @@ def visit(server: Server, request: pytest.FixtureRequest) -> Iterator[Visit]:
     with Site(("127.0.0.1", 0), Handler) as site, browsing(program) as page:
         threading.Thread(target=site.serve_forever, daemon=True).start()
         script = f"{server.url}/{request.param.format(token=server.token)}"
-        text = PAGE % {"script": script, "token": server.token, "host": server.url}
-        site.pages = {"/": text, "/cart": text}
+        values = {"script": script, "token": server.token, "host": server.url}
+        site.pages = {
+            "/": PAGE % {**values, "flush_ms": 250},
+            "/slow": PAGE % {**values, "flush_ms": 5000},
+        }
         made = Visit(page, server, f"http://127.0.0.1:{site.server_port}")
         page.open(f"{made.site}/")
         page.wait_for("window.ready === true")
@@ -195,10 +210,12 @@ def test_clicks_are_captured(visit: Visit) -> None:
 
 def test_what_waits_is_sent_when_the_page_is_left(visit: Visit) -> None:
     visit.wait_for_event("$pageview")
-    visit.page.run("posthog.identify('eve')")
-    visit.page.run("posthog.set_config({ request_queue_config: { flush_interval_ms: 5000 } })")
-    visit.page.run("posthog.capture('last words')")
-    visit.page.open(f"{visit.site}/cart")
+    visit.wait_until_idle()
+    visit.page.open(f"{visit.site}/slow")
+    visit.page.wait_for("window.ready === true")
+    visit.wait_until_idle()
+    visit.page.run("posthog.identify('eve'), posthog.capture('last words')")
+    visit.page.open(f"{visit.site}/")
     visit.page.wait_for("window.ready === true")
     visit.wait_for_event("last words")
     visit.wait_for_event("$pageleave")
