@@ -8,7 +8,8 @@ from bench.load import drive
 from bench.measure import Goal, Sample, driven, each
 from bench.site import Site
 
-EVENTS = 20_000
+EVENTS_MAX = 60_000
+SECONDS = 3
 BATCH_EVENTS = 100
 CONNECTIONS = 8
 COPY = "\\copy"
@@ -41,12 +42,12 @@ class Ingest:
         self.goals = {COPY: Goal(ratio_min=0.5)}
         self.rows = site.folder / "rows.copy"
         make_tables(site)
-        self.take(EVENTS // 10)  # plans, partitions, caches
+        self.take(EVENTS_MAX // 20)  # plans, partitions, caches
 
     def ours(self) -> Sample:
         with self.site.connect() as conn:
             [(self.since,)] = conn.execute("SELECT clock_timestamp()").fetchall()
-        return self.take(EVENTS)
+        return self.take(EVENTS_MAX)
 
     def take(self, count: int) -> Sample:
         rng = random.Random()
@@ -56,12 +57,13 @@ class Ingest:
         requests = payloads.batches(made, size=BATCH_EVENTS)
         self.site.settle()
         with self.site.meter.measured() as usage:
-            done = drive(self.site.port, requests, connections=CONNECTIONS)
-        return driven(done, usage, operations=count)
+            done = drive(self.site.port, requests, connections=CONNECTIONS, seconds=SECONDS)
+        self.stored = done.requests * BATCH_EVENTS
+        return driven(done, usage, operations=self.stored)
 
     def floors(self) -> dict[str, Sample]:
         rows = self.export()
-        assert rows == EVENTS, f"{rows} of {EVENTS} events are stored"
+        assert rows == self.stored, f"{rows} of {self.stored} events are stored"
         return {COPY: self.copy(rows)}
 
     def export(self) -> int:

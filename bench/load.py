@@ -70,15 +70,19 @@ class Connection:
         return True
 
 
-def drive(port: int, requests: Sequence[bytes], *, connections: int) -> Drive:
-    """Send every request once, over `connections` at a time. Raises Unexpected."""
+def drive(
+    port: int, requests: Sequence[bytes], *, connections: int, seconds: float = STALLED_S
+) -> Drive:
+    """Send requests over `connections`, each once, until they or the `seconds` are used up; all
+    that were sent are answered then. Raises Unexpected.
+    """
     opened = [Connection(port) for _ in range(min(connections, len(requests)))]
     poll = select.epoll()
     by_file = {each.socket.fileno(): each for each in opened}
     try:
         for file in by_file:
             poll.register(file, select.EPOLLIN)
-        return exchange(poll, by_file, iter(requests))
+        return exchange(poll, by_file, requests, seconds)
     finally:
         poll.close()
         for each in opened:
@@ -86,7 +90,7 @@ def drive(port: int, requests: Sequence[bytes], *, connections: int) -> Drive:
 
 
 def exchange(
-    poll: select.epoll, by_file: dict[int, Connection], requests: Iterable[bytes]
+    poll: select.epoll, by_file: dict[int, Connection], requests: Iterable[bytes], seconds: float
 ) -> Drive:
     rest = iter(requests)
     latencies: list[float] = []
@@ -105,7 +109,7 @@ def exchange(
                 continue
             latencies.append(time.perf_counter() - connection.sent_at)
             connection.received = b""
-            request = next(rest, None)
+            request = next(rest, None) if time.perf_counter() - began < seconds else None
             if request is None:
                 busy -= 1
             else:

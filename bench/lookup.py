@@ -11,7 +11,8 @@ from personhood.store import person_lookup
 from personhood.store.person_lookup import Name
 from tests.server import KEY
 
-REQUESTS = 12_000
+REQUESTS_MAX = 40_000
+SECONDS = 3
 FLOOR_SECONDS = 2
 OWN = "pgbench, our statements"
 JOINED = "pgbench, one join"
@@ -41,17 +42,17 @@ class Lookup:
         self.own = recorded.script(taken, number=number, text=text, persons=site.persons)
         answer = last_answer(site.port, asked(number))
         assert f'"distinct_ids":["{text}"'.encode() in answer, answer
-        self.take(REQUESTS // 10)
+        self.take(REQUESTS_MAX // 20)
 
     def ours(self) -> Sample:
-        return self.take(REQUESTS)
+        return self.take(REQUESTS_MAX)
 
     def take(self, count: int) -> Sample:
         rng = random.Random()
         requests = [asked(rng.randint(1, self.site.persons)) for _ in range(count)]
         with self.site.meter.measured() as usage:
-            done = drive(self.site.port, requests, connections=pgbench.CLIENTS)
-        return driven(done, usage, operations=count)
+            done = drive(self.site.port, requests, connections=pgbench.CLIENTS, seconds=SECONDS)
+        return driven(done, usage, operations=done.requests)
 
     def floors(self) -> dict[str, Sample]:
         joined = ONE_JOIN.format(persons=self.site.persons)

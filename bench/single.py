@@ -9,8 +9,9 @@ from bench.load import drive, request
 from bench.measure import Goal, Sample, driven
 from bench.site import Site
 
-REQUESTS = 10_000
-ALIVE_REQUESTS = 15_000
+REQUESTS_MAX = 25_000
+ALIVE_REQUESTS_MAX = 50_000
+SECONDS = 3
 FLOOR_SECONDS = 2
 ALIVE = "our /_liveness"
 INSERT = "pgbench, one INSERT each"
@@ -30,10 +31,10 @@ class Single:
         self.site = site
         self.goals = {"": Goal(figure_min=5000), ALIVE: Goal(), INSERT: Goal()}
         make_tables(site)
-        self.take(REQUESTS // 10)
+        self.take(REQUESTS_MAX // 20)
 
     def ours(self) -> Sample:
-        return self.take(REQUESTS)
+        return self.take(REQUESTS_MAX)
 
     def take(self, count: int) -> Sample:
         rng = random.Random()
@@ -41,15 +42,17 @@ class Single:
         persons = payloads.some_persons(self.site.persons, count=visits, rng=rng)
         made = payloads.events(count, persons=persons, kind="plain", rng=rng)
         self.site.settle()
-        return self.drive(payloads.singles(made))
+        return self.drive(payloads.singles(made), seconds=SECONDS)
 
-    def drive(self, requests: list[bytes]) -> Sample:
+    def drive(self, requests: list[bytes], *, seconds: float) -> Sample:
         with self.site.meter.measured() as usage:
-            done = drive(self.site.port, requests, connections=pgbench.CLIENTS)
-        return driven(done, usage, operations=len(requests))
+            done = drive(self.site.port, requests, connections=pgbench.CLIENTS, seconds=seconds)
+        return driven(done, usage, operations=done.requests)
 
     def floors(self) -> dict[str, Sample]:
-        alive = self.drive([request("GET", "/_liveness")] * ALIVE_REQUESTS)
+        alive = self.drive(
+            [request("GET", "/_liveness")] * ALIVE_REQUESTS_MAX, seconds=FLOOR_SECONDS
+        )
         # With a space behind each colon: pgbench takes `:true` for a variable.
         properties = json.dumps(json.loads(payloads.TEMPLATES["plain"] + b"}"))
         script = SCRIPT.format(persons=self.site.persons, properties=properties)

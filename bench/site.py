@@ -54,13 +54,20 @@ class Site:
 
 
 @contextmanager
-def site(script: str, *, persons: int, variables: Sequence[str], workers: int) -> Iterator[Site]:
-    """A server on a copy of the database that `script` makes with psql `variables`."""
+def site(
+    script: str, *, persons: int, variables: Sequence[str], workers: int, configuration: str = ""
+) -> Iterator[Site]:
+    """A server on a copy of the database that `script` makes with psql `variables`.
+
+    `configuration` is added to postgresql.conf.
+    """
     filled = prepared(script, variables)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="run-") as made:
         folder = Path(made) / "data"
         # Not shutil: PostgreSQL's files may have another owner, and some systems copy lazily.
         subprocess.run(["cp", "-a", str(filled), str(folder)], check=True)
+        with (folder / "postgres" / "postgresql.conf").open("a") as file:
+            file.write(configuration)
         with serving("--data-dir", str(folder), "--workers", str(workers)) as server:
             yield Site(server, folder, persons=persons)
 

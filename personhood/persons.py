@@ -207,7 +207,9 @@ async def write_world(conn: AsyncConnection, world: World, texts: Mapping[int, b
     project_id = world.project.id
     changed = [each for id, each in world.changed.items() if id not in world.created]
     if world.created:
-        await person.insert_all(conn, list(world.created.values()), texts)
+        # By uuid, as ids by text: two groups that make the same persons wait in one order only.
+        made = sorted(world.created.values(), key=lambda each: each.uuid)
+        await person.insert_all(conn, made, texts)
     new = [world.ids[text] for text in sorted(world.unstored & world.used)]
     if new:
         await distinct_id.insert_all(conn, new)

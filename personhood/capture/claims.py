@@ -4,7 +4,7 @@ Pure. One `Sent` becomes one `Event`, or none when it is dropped; whatever is od
 an ingestion warning.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
 import msgspec
@@ -33,8 +33,10 @@ CLIENT_WARNING = "$$client_ingestion_warning"
 
 NEVER_PERSONLESS = frozenset({"$identify", "$create_alias", "$merge_dangerously", "$groupidentify"})
 # Keys that SDKs send for themselves and that would only weigh on the store.
-BLOAT = ("ph_product_tours", "$product_tours_activated", "$override_feature_flag_payloads")
-UUID_DIVERGENCE = timedelta(days=3)
+BLOAT = {"ph_product_tours", "$product_tours_activated", "$override_feature_flag_payloads"}
+UNWANTED = frozenset(BLOAT | {"$elements", "$elements_chain"})
+OF_THE_PERSON = frozenset({"$set", "$set_once", "$unset"})
+UUID_DIVERGENCE_S = 3 * 24 * 3600
 
 decoder = msgspec.json.Decoder(dict[str, Any])
 
@@ -81,7 +83,7 @@ def read(sent: Sent, project: Project, *, received_at: datetime, ip: str | None)
     )
     if not is_bare(event):
         describe_person(event, sent, properties, odd=odd)
-    if profile is not Profile.PERSONLESS:
+    if "$groups" in properties and profile is not Profile.PERSONLESS:
         event.groups = groups_of(properties)
     if sent.name == "$groupidentify":
         event.group = group_of(properties)
@@ -123,10 +125,13 @@ def is_bare(event: Event) -> bool:
 
 
 def describe_person(event: Event, sent: Sent, properties: Properties, *, odd: "Oddities") -> None:
-    event.set = merged(properties, "$set", over=sent.set, odd=odd)
-    event.set_once = merged(properties, "$set_once", over=sent.set_once, odd=odd)
+    if sent.set or "$set" in properties:
+        event.set = merged(properties, "$set", over=sent.set, odd=odd)
+    if sent.set_once or "$set_once" in properties:
+        event.set_once = merged(properties, "$set_once", over=sent.set_once, odd=odd)
     copied(properties, into=event.set, once=event.set_once)
-    event.unset = unset_of(properties, odd)
+    if "$unset" in properties:
+        event.unset = unset_of(properties, odd)
     event.claim = claim_of(sent.name, properties, distinct_id=sent.distinct_id)
 
 
@@ -211,14 +216,14 @@ class Stored(Struct):
         return self.sent.properties
 
     def unwanted(self, event: Event) -> set[str]:
-        keys = {*BLOAT, "$elements", "$elements_chain"}
+        keys = UNWANTED.intersection(self.properties)
         if self.properties.get("$process_person_profile") is True:
-            keys.add("$process_person_profile")
+            keys |= {"$process_person_profile"}
         if is_bare(event):
-            keys |= {"$set", "$set_once", "$unset"}
-        if self.anonymous:
-            keys.add("$ip")
-        return keys & self.properties.keys()
+            keys |= OF_THE_PERSON.intersection(self.properties)
+        if self.anonymous and "$ip" in self.properties:
+            keys |= {"$ip"}
+        return {*keys}
 
     def added(self, event: Event) -> Properties:
         added: Properties = {}
@@ -236,16 +241,18 @@ class Stored(Struct):
 class Oddities:
     """Gathers the warnings about one event."""
 
+    __slots__ = ("at", "sent", "warnings")
+
     def __init__(self, sent: Sent, at: datetime) -> None:
         self.warnings: list[Warning] = []
         self.sent = sent
         self.at = at
         if sent.invalid_timestamp is not None:
             self.warn("ignored_invalid_timestamp", value=sent.invalid_timestamp[:200])
-        if sent.uuid.version == 7:
-            made = sent.uuid.int >> 80  # milliseconds since 1970 (RFC 9562, 5.7)
-            apart_s = abs(made / 1000 - sent.timestamp.timestamp())
-            if apart_s > UUID_DIVERGENCE.total_seconds():
+        number = sent.uuid.int
+        if (number >> 76) & 0xF == 7:
+            made = number >> 80  # milliseconds since 1970 (RFC 9562, 5.7)
+            if abs(made / 1000 - sent.timestamp.timestamp()) > UUID_DIVERGENCE_S:
                 self.warn("event_uuid_timestamp_divergent", timestamp=sent.timestamp.isoformat())
 
     def warn(self, type: str, **details: JSON) -> None:

@@ -17,6 +17,7 @@ CAMPAIGN = frozenset(
     """.split()
 )
 COPIED = {key: f"$initial_{key.removeprefix('$')}" for key in sorted(DEVICE | CAMPAIGN)}
+OFFERED = frozenset(COPIED) | {"$os_name"}
 # The operating system of a server says nothing about its users.
 OF_THE_SERVER = frozenset({"$os", "$os_version"})
 
@@ -26,9 +27,11 @@ def copied(properties: Properties, *, into: Properties, once: Properties) -> Non
 
     What the client gave there itself stays. A null is a latest value, never a first one.
     """
-    found = properties.keys() & COPIED.keys()
-    values = {key: properties[key] for key in found}
-    if "$os_name" in properties and "$os" not in properties:
+    found = OFFERED.intersection(properties)
+    if not found:
+        return
+    values = {key: properties[key] for key in found if key in COPIED}
+    if "$os_name" in found and "$os" not in found:
         values["$os"] = properties["$os_name"]
     for key, value in values.items():
         if key in OF_THE_SERVER and properties.get("$is_server") is True:

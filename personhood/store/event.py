@@ -1,5 +1,6 @@
 """Events: stored once by uuid, in monthly partitions that are made when their month comes up."""
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -12,7 +13,7 @@ from personhood.identity import group
 from personhood.identity.fold import Applied
 from personhood.model import JSON, Event, PersonMode
 from personhood.raw_json import spliced
-from personhood.store.pool import raw_jsonb
+from personhood.store.copying import copy_in, int8, jsonb, microseconds, text
 
 FIRST_MONTH = (1990, 1)
 Month = tuple[int, int]  # year, month
@@ -49,58 +50,56 @@ async def known(conn: AsyncConnection, project_id: int, uuids: Sequence[UUID]) -
     return {row[0] async for row in cursor}
 
 
+KEY = struct.Struct("!hi16siqiqiq").pack
+EVENT = struct.Struct("!hiqiqiqi16s").pack
+MODE = struct.Struct("!ih").pack
+
+
 async def insert_all(
     conn: AsyncConnection, project_id: int, rows: Sequence[Row], *, types: Mapping[str, int]
 ) -> None:
     """Store events; `types` are the indexes of the group types that they name.
 
-    Raises UniqueViolation (event_key_pkey) when somebody else stored one of them meanwhile."""
-    async with (
-        conn.cursor() as cursor,
-        cursor.copy(
-            """
-            COPY event_key (project_id, uuid, distinct_id_id, timestamp)
-            FROM STDIN (FORMAT BINARY)
-            """
-        ) as copy,
-    ):
-        copy.set_types(["int8", "uuid", "int8", "timestamptz"])
-        # By uuid, so that two groups with the same events wait for one another in one order only.
-        for row in sorted(rows, key=lambda row: row.event.uuid.int):
-            await copy.write_row(
-                (project_id, row.event.uuid, row.applied.distinct_id_id, row.event.timestamp)
-            )
-    async with (
-        conn.cursor() as cursor,
-        cursor.copy(
-            """
-            COPY event (project_id, distinct_id_id, timestamp, uuid, name, received_at, person_id,
-                        person_version, person_mode, elements_chain, properties)
-            FROM STDIN (FORMAT BINARY)
-            """
-        ) as copy,
-    ):
-        copy.set_types(
-            ["int8", "int8", "timestamptz", "uuid", "text", "timestamptz", "int8", "int8", "int2",
-             "text", "jsonb"]
-        )  # fmt: skip
-        for row in rows:
-            event, applied = row.event, row.applied
-            await copy.write_row(
-                (
-                    project_id,
-                    applied.distinct_id_id,
-                    event.timestamp,
-                    event.uuid,
-                    event.name,
-                    event.received_at,
-                    applied.person_id,
-                    applied.version,
-                    applied.mode.value,
-                    event.elements_chain,
-                    raw_jsonb(row.properties(types)),
-                )
-            )
+    Raises UniqueViolation (event_key_pkey) when somebody else stored one of them meanwhile.
+    """
+    packed = [pack(project_id, row, types) for row in rows]
+    # By uuid, so that two groups with the same events wait for one another in one order only.
+    keys = sorted(key for key, _ in packed)
+    await copy_in(
+        conn,
+        b"""
+        COPY event_key (uuid, project_id, distinct_id_id, timestamp)
+        FROM STDIN (FORMAT BINARY)
+        """,
+        keys,
+    )
+    await copy_in(
+        conn,
+        b"""
+        COPY event (project_id, distinct_id_id, timestamp, uuid, name, received_at, person_id,
+                    person_version, person_mode, elements_chain, properties)
+        FROM STDIN (FORMAT BINARY)
+        """,
+        [event for _, event in packed],
+    )
+
+
+def pack(project_id: int, row: Row, types: Mapping[str, int]) -> tuple[bytes, bytes]:
+    """The rows of `event_key` and of `event`."""
+    event, applied = row.event, row.applied
+    uuid, at, id = event.uuid.bytes, microseconds(event.timestamp), applied.distinct_id_id
+    key = KEY(4, 16, uuid, 8, project_id, 8, id, 8, at)
+    parts = (
+        EVENT(11, 8, project_id, 8, id, 8, at, 16, uuid),
+        text(event.name),
+        int8(microseconds(event.received_at)),
+        int8(applied.person_id),
+        int8(applied.version),
+        MODE(2, applied.mode),
+        text(event.elements_chain),
+        jsonb(row.properties(types)),
+    )
+    return key, b"".join(parts)
 
 
 class Written(Struct, frozen=True, kw_only=True):

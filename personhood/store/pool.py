@@ -2,7 +2,7 @@
 
 import msgspec
 from psycopg import AsyncConnection
-from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
+from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 encode = msgspec.json.Encoder().encode
@@ -33,8 +33,3 @@ async def configure(conn: AsyncConnection) -> None:
     conn.prepare_threshold = PREPARE_AFTER
     await conn.execute("SET application_name = 'personhood'")
     await conn.execute("SET timezone = 'UTC'")
-
-
-def raw_jsonb(text: bytes) -> Jsonb:
-    """JSON text as a jsonb parameter, without decoding it here."""
-    return Jsonb(text, dumps=bytes)
