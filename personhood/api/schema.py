@@ -54,6 +54,8 @@ curl -H 'Authorization: Bearer phx_your_key' \\
 TAGS = {
     "Persons": "Who your users are: read them, find them, correct them.",
     "Persons (environments)": "The same, under the older prefix `/api/environments/`.",
+    "Ingestion warnings": "What was odd about events, for whoever sends them.",
+    "Ingestion warnings (environments)": "The same, under the older prefix.",
     "health": "Whether the server lives and can work. No key needed.",
 }
 
