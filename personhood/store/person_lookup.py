@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 from personhood.model import Person
 
 BIGINT_MAX = 2**63 - 1
+MEMBERS_MAX = 2000
 
 
 class Name(Struct, frozen=True):
@@ -92,13 +93,19 @@ async def by_uuid(conn: AsyncConnection, names: Sequence[Name]) -> dict[Name, Pe
 async def by_distinct_id(conn: AsyncConnection, names: Sequence[Name]) -> dict[Name, Person]:
     # PostgreSQL keeps no NUL, so such a text is nobody's.
     wanted = [name for name in names if "\0" not in str(name.value)]
+    # A lateral limit keeps the plan to one index look-up for each name, whatever the statistics.
     cursor = await conn.execute(
         """
         SELECT n.project_id, n.distinct_id, d.person_id
           FROM unnest(%(projects)s::bigint[], %(texts)s::text[]) AS n (project_id, distinct_id)
-          JOIN distinct_id d ON d.project_id = n.project_id
-                            AND d.distinct_id = n.distinct_id
-                            AND d.ended_at IS NULL
+         CROSS JOIN LATERAL (
+               SELECT person_id
+                 FROM distinct_id
+                WHERE project_id = n.project_id
+                  AND distinct_id = n.distinct_id
+                  AND ended_at IS NULL
+                LIMIT 1
+               ) AS d
          WHERE d.person_id IS NOT NULL
         """,
         {
@@ -146,36 +153,56 @@ async def distinct_ids_of(
 ) -> dict[int, list[str]]:
     """For each root the live ids of it and of all that was ever merged into it, oldest row first.
 
-    `limit` is for each root; None means all of them.
+    `limit` is for each root; None means all of them. Of a root that absorbed more than
+    MEMBERS_MAX persons, a limit is kept among those found first.
     """
-    found: dict[int, list[str]] = {root: [] for root in roots}
+    root_of = await members(conn, set(roots), most=None if limit is None else MEMBERS_MAX)
     cursor = await conn.execute(
         """
-        SELECT root.id, owned.distinct_id
-          FROM unnest(%(roots)s::bigint[]) AS root (id)
+        SELECT member.id, owned.id, owned.distinct_id
+          FROM unnest(%(members)s::bigint[]) AS member (id)
          CROSS JOIN LATERAL (
-               WITH RECURSIVE tree (id) AS (
-                   SELECT root.id
-                    UNION
-                   SELECT person.id
-                     FROM tree
-                     JOIN person ON person.merged_into_id = tree.id
-               )
-               SELECT distinct_id.id, distinct_id.distinct_id
-                 FROM tree
-                 JOIN distinct_id ON distinct_id.person_id = tree.id
-                WHERE distinct_id.ended_at IS NULL
-                ORDER BY distinct_id.id
+               SELECT id, distinct_id
+                 FROM distinct_id
+                WHERE person_id = member.id
+                  AND ended_at IS NULL
+                ORDER BY id
                 LIMIT %(limit)s
                ) AS owned
-         ORDER BY root.id, owned.id
         """,
-        {"roots": list(found), "limit": limit},
+        {"members": list(root_of), "limit": limit},
         binary=True,
     )
-    for root, distinct_id in await cursor.fetchall():
-        found[root].append(distinct_id)
-    return found
+    found: dict[int, list[tuple[int, str]]] = {root: [] for root in root_of.values()}
+    for member, id, text in await cursor.fetchall():
+        found[root_of[member]].append((id, text))
+    return {root: [text for _, text in sorted(owned)[:limit]] for root, owned in found.items()}
+
+
+async def members(conn: AsyncConnection, roots: set[int], *, most: int | None) -> dict[int, int]:
+    """Roots and all persons merged into them, at any depth, each with its root."""
+    root_of = {root: root for root in roots}
+    parents = list(roots)
+    while parents and (most is None or len(root_of) < len(roots) + most):
+        cursor = await conn.execute(
+            """
+            SELECT parent.id, child.id
+              FROM unnest(%(parents)s::bigint[]) AS parent (id)
+             CROSS JOIN LATERAL (
+                   SELECT id
+                     FROM person
+                    WHERE merged_into_id = parent.id
+                    ORDER BY merged_into_id
+                    LIMIT %(most)s
+                   ) AS child
+            """,
+            {"parents": parents, "most": most},
+            binary=True,
+        )
+        children = await cursor.fetchall()
+        root_of |= {child: root_of[parent] for parent, child in children}
+        parents = [child for _, child in children]
+    return root_of
 
 
 def named(names: Sequence[Name], found: dict[Any, Person]) -> dict[Name, Person]:
