@@ -3,6 +3,9 @@
 -- Every fifth of them was somebody anonymous before, who was merged into it. The random things are
 -- uuids, so that their indexes are as scattered as they are in life.
 \set ON_ERROR_STOP on
+-- Little log to copy for each run; the setting does not stay.
+ALTER SYSTEM SET max_wal_size = '256MB';
+SELECT pg_reload_conf();
 BEGIN;
 CREATE TEMP TABLE made ON COMMIT DROP AS
 SELECT n AS id,
@@ -91,3 +94,4 @@ SELECT setval('person_id_seq', max(id)), setval('distinct_id_id_seq', max(id)) F
 COMMIT;
 VACUUM (ANALYZE) person, distinct_id, ledger, merge, event, event_key;
 CHECKPOINT;
+ALTER SYSTEM RESET max_wal_size;

@@ -1,5 +1,8 @@
 -- Persons with :ids distinct ids each, to be merged: 1 and 2. Persons 3 and 4 have two.
 \set ON_ERROR_STOP on
+-- Little log to copy for each run; the setting does not stay.
+ALTER SYSTEM SET max_wal_size = '256MB';
+SELECT pg_reload_conf();
 BEGIN;
 INSERT INTO person (id, project_id, uuid, properties, is_identified, created_at, last_seen_at,
                     version)
@@ -19,3 +22,4 @@ CREATE TABLE person_before AS TABLE person;
 COMMIT;
 VACUUM (ANALYZE) person, distinct_id, ledger;
 CHECKPOINT;
+ALTER SYSTEM RESET max_wal_size;
