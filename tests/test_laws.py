@@ -31,6 +31,7 @@ VALUES = [
 ]  # fmt: skip
 NAMES = ["page", "$set", "$identify", "$create_alias", "$merge_dangerously", "$exception",
          "$feature_flag_called", "$groupidentify"]  # fmt: skip
+DROPPED = "invalid_event_when_process_person_profile_is_false"
 # Before the first, within the grace of personless events, within the hour, next day, next month.
 SECONDS = [-7200, -60, 0, 30, 90, 3000, 86400, 30 * 86400]
 
@@ -260,9 +261,8 @@ def name_of(kept: Kept, person_id: int) -> str:
 
 
 def stored_warnings(kept: Kept) -> list[Any]:
-    """Without those of events that were not stored, which nobody knows when they come again."""
-    stored = {event.uuid for event in kept.events}
-    return [warning for warning in kept.warnings if warning.event_uuid in stored]
+    """Without those of events that were dropped, which nobody knows when they come again."""
+    return [warning for warning in kept.warnings if warning.type != DROPPED]
 
 
 def rows(kept: Kept) -> list[Any]:
