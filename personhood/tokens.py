@@ -14,6 +14,7 @@ SCOPE_OBJECTS = (
     "activity_log",
     "cohort",
     "event_definition",
+    "feature_flag",
     "ingestion_warning",
     "insight",
     "person",
