@@ -144,9 +144,21 @@ async def unknown(conn: AsyncConnection, work: Work) -> list[Event]:
 
 
 def news(work: Work, events: list[Event]) -> list[Warning]:
-    """The warnings of the request, without those of events that were sent before."""
+    """The warnings of the request, without those of events that were sent before.
+
+    Of an event that comes twice in one piece of work they are told once.
+    """
     repeated = {each.uuid for each in work.events} - {each.uuid for each in events}
-    return [each for each in work.warnings if each.event_uuid not in repeated]
+    told: set[tuple[UUID, str, bytes]] = set()
+    fresh: list[Warning] = []
+    for each in work.warnings:
+        if each.event_uuid is not None:
+            mark = each.event_uuid, each.type, encode(each.details)
+            if each.event_uuid in repeated or mark in told:
+                continue
+            told.add(mark)
+        fresh.append(each)
+    return fresh
 
 
 async def read_world(conn: AsyncConnection, work: Work, events: Iterable[Event]) -> World:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +18,7 @@ from personhood import persons
 from personhood.errors import Overloaded
 from personhood.identity.fold import World
 from personhood.model import Project
-from personhood.store import event, person_lookup, project
+from personhood.store import event, merge, person_lookup, project
 from personhood.store.person_lookup import Name
 from personhood.store.pool import Pool
 from personhood.store.pool import pool as make_pool
@@ -278,6 +279,60 @@ async def test_events_that_all_send_happen_once(sessions: Sessions, shared_datab
 
 
 # For some time
+
+
+async def test_a_person_was_last_seen_at_the_latest_event_of_all(
+    sessions: Sessions, shared_database: str
+) -> None:
+    for turn in range(SESSIONS):
+        name = f"seen {turn}"
+        await sessions.send(0, [setting(name)])
+        seeing = [
+            sent("page", name) | {"timestamp": f"2024-03-06T{hour:02}:30:00Z"}
+            for hour in range(SESSIONS)
+        ]
+        seeing[turn]["properties"] = {"$set": {"k": turn}}
+        await sessions.all_send(*([each] for each in seeing))
+        seen = laws.hold(shared_database, sessions.project.id).of(name).last_seen_at
+        assert seen == datetime(2024, 3, 6, SESSIONS - 1, tzinfo=UTC)
+
+
+async def test_a_family_is_shortened_without_waiting_for_who_still_takes_a_child_for_a_root(
+    sessions: Sessions, shared_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadlocks = await sessions.deadlocks()
+    await sessions.send(0, [setting(name) for name in ("c", "s", "t")])
+    has_read, may_lock = asyncio.Event(), asyncio.Event()
+    claim_rows, insert_merges = persons.claim_rows, merge.insert_all
+
+    async def late(conn: psycopg.AsyncConnection, world: World) -> None:
+        if asyncio.current_task() is reader and not has_read.is_set():
+            has_read.set()
+            await may_lock.wait()
+        await claim_rows(conn, world)
+
+    async def slow(conn: psycopg.AsyncConnection, *rest: Any) -> None:
+        await insert_merges(conn, *rest)
+        if asyncio.current_task() is shortener:
+            may_lock.set()
+            # Until the reader waits for one person, with the other one locked.
+            while not await is_waiting(conn):
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(persons, "claim_rows", late)
+    monkeypatch.setattr(merge, "insert_all", slow)
+    shortener = None
+    async with asyncio.TaskGroup() as tasks:
+        reader = tasks.create_task(sessions.send(1, [setting("c", k=1), setting("s", k=1)]))
+        await has_read.wait()
+        await sessions.send(2, [joining("s", "c")])
+        shortener = tasks.create_task(sessions.send(3, [joining("t", "s")]))
+    assert await sessions.deadlocks() == deadlocks
+    assert laws.hold(shared_database, sessions.project.id).of("c").properties["k"] == 1
+
+
+async def is_waiting(conn: psycopg.AsyncConnection) -> bool:
+    return (await conn.execute("SELECT 1 FROM pg_locks WHERE NOT granted")).rowcount > 0
 
 
 class History:

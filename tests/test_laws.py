@@ -26,8 +26,8 @@ IDS = ["a", "b", "c", "d", "é" * 200, "Guest", "'0'", "null"]
 KEYS = ["k", "l", "email", "$browser", "$os", "$initial_browser", "__proto__"]
 COPIED = ["$browser", "$os", "$os_name", "utm_source"]
 VALUES = [
-    None, True, False, 0, 1, 1.0, -0.0, 1.5, 1e-7, 2**70, "", "1", "x\ufffd", [], [1], [True], {},
-    {"k": {"k": None}}, {"k": [1.0, {}]},
+    None, True, False, 0, 1, 1.0, -0.0, 1.5, 1e-7, 2**70, "", "1", "x\ufffd", [], [1], [True],
+    {}, {"k": {"k": None}}, {"k": [1.0, {}]},
 ]  # fmt: skip
 NAMES = ["page", "$set", "$identify", "$create_alias", "$merge_dangerously", "$exception",
          "$feature_flag_called", "$groupidentify"]  # fmt: skip

@@ -13,8 +13,8 @@ from msgspec import Struct
 from personhood.capture import elements
 from personhood.capture.parse import Sent
 from personhood.errors import BadCapture
+from personhood.identity import group
 from personhood.identity.distinct_id import whole_text_of
-from personhood.identity.group import KEY_LENGTH_MAX as GROUP_KEY_LENGTH_MAX
 from personhood.identity.initial import copied
 from personhood.identity.merge import claim_of, truthy
 from personhood.identity.properties import READ_ONLY_EVENTS, equal, unset_keys
@@ -87,7 +87,7 @@ def read(sent: Sent, project: Project, *, received_at: datetime, ip: str | None)
         event.groups = groups_of(properties)
     if sent.name == "$groupidentify":
         event.group = group_of(properties)
-        if event.group is not None and len(event.group.key) > GROUP_KEY_LENGTH_MAX:
+        if event.group is not None and len(event.group.key) > group.KEY_LENGTH_MAX:
             odd.warn("group_key_too_long", groupType=event.group.type, distinctId=sent.distinct_id)
             return Reading(None, odd.warnings)
     stores = Stored(sent, properties, anonymous=project.anonymize_ips, ip=ip)
@@ -141,13 +141,17 @@ def groups_of(properties: Properties) -> dict[str, str]:
     if not isinstance(given, dict):
         return {}
     pairs = cast(Properties, given).items()
-    return {type: whole_text_of(key) for type, key in pairs if type and truthy(key)}
+    return {
+        type: whole_text_of(key)
+        for type, key in pairs
+        if 0 < len(type) <= group.TYPE_LENGTH_MAX and truthy(key)
+    }
 
 
 def group_of(properties: Properties) -> GroupClaim | None:
     """The group that a `$groupidentify` describes; without type or key it is a plain event."""
     type, key = properties.get("$group_type"), properties.get("$group_key")
-    if not (truthy(type) and truthy(key)):
+    if not (truthy(type) and truthy(key)) or len(whole_text_of(type)) > group.TYPE_LENGTH_MAX:
         return None
     described = properties.get("$group_set")
     return GroupClaim(

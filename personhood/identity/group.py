@@ -6,6 +6,7 @@ from personhood.model import Event, Group
 
 TYPES_MAX = 5
 KEY_LENGTH_MAX = 400  # characters
+TYPE_LENGTH_MAX = 400  # characters
 
 
 def new_types(known: Mapping[str, int], events: Iterable[Event]) -> dict[str, int]:

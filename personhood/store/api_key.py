@@ -52,7 +52,7 @@ async def by_keys(conn: AsyncConnection, keys: Sequence[str]) -> dict[str, ApiKe
         """
         SELECT hash, id, label, scopes, project_id, created_at, last_used_at, revoked_at
           FROM api_key
-         WHERE hash = ANY(%(hashes)s)
+         WHERE hash = ANY(%(hashes)b::bytea[])
            AND revoked_at IS NULL
         """,
         {"hashes": list(digests)},

@@ -43,7 +43,7 @@ async def find(conn: AsyncConnection, project_id: int, texts: Sequence[str]) -> 
           FROM distinct_id d
           LEFT JOIN person p ON p.id = d.person_id
          WHERE d.project_id = %(project_id)s
-           AND d.distinct_id = ANY(%(texts)s)
+           AND d.distinct_id = ANY(%(texts)b::text[])
            AND d.ended_at IS NULL
         """,
         {"project_id": project_id, "texts": texts},
@@ -74,7 +74,7 @@ async def person_rows(conn: AsyncConnection, ids: Sequence[int]) -> list[tuple[A
         SELECT id, uuid, properties, is_identified, created_at, last_seen_at, version,
                merged_into_id
           FROM person
-         WHERE id = ANY(%(ids)s)
+         WHERE id = ANY(%(ids)b::bigint[])
         """,
         {"ids": ids},
         binary=True,
@@ -118,7 +118,7 @@ async def reserve(
                    EXISTS (SELECT FROM person p
                             WHERE p.project_id = %(project_id)s
                               AND p.uuid = t.uuid) AS uuid_taken
-              FROM unnest(%(texts)s::text[], %(uuids)s::uuid[]) AS t (distinct_id, uuid)
+              FROM unnest(%(texts)b::text[], %(uuids)b::uuid[]) AS t (distinct_id, uuid)
             """,
             {"project_id": project_id, "texts": texts, "uuids": uuids},
         )
@@ -131,7 +131,7 @@ async def lock_personless(conn: AsyncConnection, ids: Iterable[int]) -> list[int
         """
         SELECT id
           FROM distinct_id
-         WHERE id = ANY(%(ids)s)
+         WHERE id = ANY(%(ids)b::bigint[])
            AND person_id IS NULL
            AND ended_at IS NULL
          ORDER BY id
@@ -148,8 +148,8 @@ async def insert_all(conn: AsyncConnection, ids: Sequence[DistinctId]) -> None:
         """
         INSERT INTO distinct_id (id, project_id, distinct_id, generation, person_id)
         SELECT *
-          FROM unnest(%(ids)s::bigint[], %(projects)s::bigint[], %(texts)s::text[],
-                      %(generations)s::int[], %(persons)s::bigint[])
+          FROM unnest(%(ids)b::bigint[], %(projects)b::bigint[], %(texts)b::text[],
+                      %(generations)b::int[], %(persons)b::bigint[])
         """,
         {
             "ids": [row.id for row in ids],
@@ -167,7 +167,7 @@ async def attach_all(conn: AsyncConnection, ids: Sequence[DistinctId]) -> None:
         """
         UPDATE distinct_id d
            SET person_id = t.person_id
-          FROM unnest(%(ids)s::bigint[], %(persons)s::bigint[]) AS t (id, person_id)
+          FROM unnest(%(ids)b::bigint[], %(persons)b::bigint[]) AS t (id, person_id)
          WHERE d.id = t.id
         """,
         {"ids": [row.id for row in ids], "persons": [row.person_id for row in ids]},
@@ -181,7 +181,7 @@ async def of_persons(conn: AsyncConnection, ids: Iterable[int]) -> list[Distinct
             """
             SELECT id, project_id, distinct_id, person_id, generation
               FROM distinct_id
-             WHERE person_id = ANY(%(ids)s)
+             WHERE person_id = ANY(%(ids)b::bigint[])
                AND ended_at IS NULL
              ORDER BY id
             """,

@@ -35,7 +35,6 @@ max_connections = 100
 shared_buffers = {shared_buffers_mb}MB
 effective_cache_size = {cache_mb}MB
 max_wal_size = 4GB
-wal_compression = on
 checkpoint_timeout = 15min
 jit = off
 timezone = 'UTC'

@@ -54,7 +54,7 @@ async def of_persons(
                before, after, is_identified, created_at, ids, source_id
           FROM ledger
          WHERE project_id = %(project_id)s
-           AND person_id = ANY(%(person_ids)s)
+           AND person_id = ANY(%(person_ids)b::bigint[])
          ORDER BY person_id, version
         """,
         {"project_id": project_id, "person_ids": list(person_ids)},

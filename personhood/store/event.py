@@ -42,7 +42,7 @@ async def known(conn: AsyncConnection, project_id: int, uuids: Sequence[UUID]) -
         SELECT uuid
           FROM event_key
          WHERE project_id = %(project_id)s
-           AND uuid = ANY(%(uuids)s)
+           AND uuid = ANY(%(uuids)b::uuid[])
         """,
         {"project_id": project_id, "uuids": uuids},
         binary=True,
@@ -135,7 +135,7 @@ async def written(
                    properties ? '$anon_distinct_id' AS claims_by_anon,
                    properties -> 'alias' AS alias
               FROM event
-             WHERE distinct_id_id = ANY(%(ids)s)
+             WHERE distinct_id_id = ANY(%(ids)b::bigint[])
                AND person_version >= %(since)s
                AND person_mode = 0
                AND properties ?| ARRAY['$set', '$set_once', '$unset', '$anon_distinct_id', 'alias']
@@ -153,7 +153,7 @@ async def last_seen(
         """
         SELECT max(timestamp)
           FROM event
-         WHERE distinct_id_id = ANY(%(ids)s)
+         WHERE distinct_id_id = ANY(%(ids)b::bigint[])
            AND person_version >= %(since)s
            AND person_mode = 0
         """,

@@ -10,7 +10,7 @@ async def by_root(conn: AsyncConnection, project_id: int, roots: Sequence[int]) 
     cursor = await conn.execute(
         """
         SELECT root.id, counted.events
-          FROM unnest(%(roots)s::bigint[]) AS root (id)
+          FROM unnest(%(roots)b::bigint[]) AS root (id)
          CROSS JOIN LATERAL (
                WITH RECURSIVE tree (id) AS (
                    SELECT root.id

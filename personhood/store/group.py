@@ -27,7 +27,7 @@ async def insert_types(conn: AsyncConnection, project_id: int, types: Mapping[st
         """
         INSERT INTO group_type (project_id, index, name)
         SELECT %(project_id)s, *
-          FROM unnest(%(indexes)s::smallint[], %(names)s::text[])
+          FROM unnest(%(indexes)b::smallint[], %(names)b::text[])
         """,
         {"project_id": project_id, "indexes": list(types.values()), "names": list(types)},
     )
@@ -42,8 +42,8 @@ async def merge_all(
         """
         INSERT INTO "group" (project_id, type_index, key, properties, created_at)
         SELECT %(project_id)s, type_index, key, properties::jsonb, created_at
-          FROM unnest(%(indexes)s::smallint[], %(keys)s::text[], %(properties)s::text[],
-                      %(created)s::timestamptz[])
+          FROM unnest(%(indexes)b::smallint[], %(keys)b::text[], %(properties)b::text[],
+                      %(created)b::timestamptz[])
             AS t (type_index, key, properties, created_at)
             ON CONFLICT (project_id, type_index, key) DO UPDATE
            SET properties = "group".properties || EXCLUDED.properties,

@@ -17,11 +17,11 @@ async def insert_all(conn: AsyncConnection, project_id: int, merges: Sequence[Me
                            source_version, target_version, at, event_uuid, distinct_id_id,
                            api_key_id)
         SELECT %(project_id)s, *
-          FROM unnest(%(sources)s::bigint[], %(targets)s::bigint[],
-                      %(source_leaves)s::bigint[], %(target_leaves)s::bigint[],
-                      %(source_versions)s::bigint[], %(target_versions)s::bigint[],
-                      %(at)s::timestamptz[], %(events)s::uuid[], %(distinct_ids)s::bigint[],
-                      %(api_keys)s::bigint[])
+          FROM unnest(%(sources)b::bigint[], %(targets)b::bigint[],
+                      %(source_leaves)b::bigint[], %(target_leaves)b::bigint[],
+                      %(source_versions)b::bigint[], %(target_versions)b::bigint[],
+                      %(at)b::timestamptz[], %(events)b::uuid[], %(distinct_ids)b::bigint[],
+                      %(api_keys)b::bigint[])
         """,
         {
             "project_id": project_id,
@@ -84,7 +84,7 @@ async def undo(
         UPDATE merge
            SET undone_at = now()
          WHERE project_id = %(project_id)s
-           AND id = ANY(%(ids)s)
+           AND id = ANY(%(ids)b::bigint[])
         """,
         {"project_id": project_id, "ids": [merge_id, *(link.merge_id for link in relinked)]},
     )
@@ -92,7 +92,7 @@ async def undo(
         """
         UPDATE merge
            SET source_id = t.source_id, target_id = t.target_id, undone_at = NULL
-          FROM unnest(%(ids)s::bigint[], %(sources)s::bigint[], %(targets)s::bigint[])
+          FROM unnest(%(ids)b::bigint[], %(sources)b::bigint[], %(targets)b::bigint[])
             AS t (id, source_id, target_id)
          WHERE merge.project_id = %(project_id)s
            AND merge.id = t.id

@@ -19,7 +19,7 @@ async def lock(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, int]:
         """
         SELECT id, version, merged_into_id
           FROM person
-         WHERE id = ANY(%(ids)s)
+         WHERE id = ANY(%(ids)b::bigint[])
          ORDER BY id
            FOR NO KEY UPDATE
         """,
@@ -37,7 +37,7 @@ async def by_ids(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, Person]
             SELECT id, project_id, uuid, created_at, properties, is_identified, last_seen_at,
                    version, merged_into_id
               FROM person
-             WHERE id = ANY(%(ids)s::bigint[])
+             WHERE id = ANY(%(ids)b::bigint[])
             """,
             {"ids": list(ids)},
         )
@@ -54,10 +54,10 @@ async def insert_all(
                             last_seen_at, version, merged_into_id)
         SELECT id, project_id, uuid, properties::jsonb, is_identified, created_at,
                last_seen_at, version, merged_into_id
-          FROM unnest(%(ids)s::bigint[], %(projects)s::bigint[], %(uuids)s::uuid[],
-                      %(properties)s::text[], %(identified)s::boolean[],
-                      %(created)s::timestamptz[], %(seen)s::timestamptz[],
-                      %(versions)s::bigint[], %(parents)s::bigint[])
+          FROM unnest(%(ids)b::bigint[], %(projects)b::bigint[], %(uuids)b::uuid[],
+                      %(properties)b::text[], %(identified)b::boolean[],
+                      %(created)b::timestamptz[], %(seen)b::timestamptz[],
+                      %(versions)b::bigint[], %(parents)b::bigint[])
             AS t (id, project_id, uuid, properties, is_identified, created_at, last_seen_at,
                   version, merged_into_id)
         """,
@@ -72,19 +72,22 @@ async def insert_all(
 async def update_all(
     conn: AsyncConnection, persons: Sequence[Person], texts: Mapping[int, bytes]
 ) -> None:
-    """Write persons that are locked. What only moved `last_seen_at` goes to `see_all`."""
+    """Write persons that are locked. What only moved `last_seen_at` goes to `see_all`.
+
+    That moves without a version, so it may be later by now than it was when they were read.
+    """
     await conn.execute(
         """
         UPDATE person p
            SET properties = t.properties::jsonb,
                is_identified = t.is_identified,
                created_at = t.created_at,
-               last_seen_at = t.last_seen_at,
+               last_seen_at = greatest(p.last_seen_at, t.last_seen_at),
                version = t.version,
                merged_into_id = t.merged_into_id
-          FROM unnest(%(ids)s::bigint[], %(properties)s::text[], %(identified)s::boolean[],
-                      %(created)s::timestamptz[], %(seen)s::timestamptz[],
-                      %(versions)s::bigint[], %(parents)s::bigint[])
+          FROM unnest(%(ids)b::bigint[], %(properties)b::text[], %(identified)b::boolean[],
+                      %(created)b::timestamptz[], %(seen)b::timestamptz[],
+                      %(versions)b::bigint[], %(parents)b::bigint[])
             AS t (id, properties, is_identified, created_at, last_seen_at, version,
                   merged_into_id)
          WHERE p.id = t.id
@@ -98,7 +101,7 @@ async def see_all(conn: AsyncConnection, persons: Sequence[Person]) -> None:
         """
         UPDATE person p
            SET last_seen_at = greatest(p.last_seen_at, t.last_seen_at)
-          FROM unnest(%(ids)s::bigint[], %(seen)s::timestamptz[]) AS t (id, last_seen_at)
+          FROM unnest(%(ids)b::bigint[], %(seen)b::timestamptz[]) AS t (id, last_seen_at)
          WHERE p.id = t.id
         """,
         {
@@ -111,13 +114,17 @@ async def see_all(conn: AsyncConnection, persons: Sequence[Person]) -> None:
 async def compress(conn: AsyncConnection, *, source_id: int, target_id: int) -> None:
     """Point what had merged into the source at the target, while it is few: reads walk less.
 
-    Larger families keep their way by two steps or more; it is as correct.
+    Larger families keep their way by two steps or more; it is as correct. So does a child that
+    somebody holds, taking it for a root still: to wait for it could be to wait for each other.
     """
     await conn.execute(
         """
         UPDATE person
            SET merged_into_id = %(target_id)s
-         WHERE merged_into_id = %(source_id)s
+         WHERE id IN (SELECT id
+                        FROM person
+                       WHERE merged_into_id = %(source_id)s
+                         FOR NO KEY UPDATE SKIP LOCKED)
            AND (SELECT count(*)
                   FROM (SELECT FROM person
                          WHERE merged_into_id = %(source_id)s
@@ -133,7 +140,7 @@ async def point(conn: AsyncConnection, ids: Iterable[int], *, target_id: int) ->
         """
         UPDATE person
            SET merged_into_id = %(target_id)s
-         WHERE id = ANY(%(ids)s)
+         WHERE id = ANY(%(ids)b::bigint[])
            AND merged_into_id IS DISTINCT FROM %(target_id)s
         """,
         {"ids": sorted(ids), "target_id": target_id},

@@ -62,7 +62,7 @@ async def by_id(conn: AsyncConnection, names: Sequence[Name]) -> dict[Name, Pers
             SELECT id, project_id, uuid, created_at, properties, is_identified, last_seen_at,
                    version, merged_into_id
               FROM person
-             WHERE id = ANY(%(ids)s::bigint[])
+             WHERE id = ANY(%(ids)b::bigint[])
                AND merged_into_id IS NULL
             """,
             {"ids": ids},
@@ -77,7 +77,7 @@ async def by_uuid(conn: AsyncConnection, names: Sequence[Name]) -> dict[Name, Pe
             """
             SELECT p.id, p.project_id, p.uuid, p.created_at, p.properties, p.is_identified,
                    p.last_seen_at, p.version, p.merged_into_id
-              FROM unnest(%(projects)s::bigint[], %(uuids)s::uuid[]) AS n (project_id, uuid)
+              FROM unnest(%(projects)b::bigint[], %(uuids)b::uuid[]) AS n (project_id, uuid)
               JOIN person p ON p.project_id = n.project_id AND p.uuid = n.uuid
              WHERE p.merged_into_id IS NULL
             """,
@@ -97,7 +97,7 @@ async def by_distinct_id(conn: AsyncConnection, names: Sequence[Name]) -> dict[N
     cursor = await conn.execute(
         """
         SELECT n.project_id, n.distinct_id, d.person_id
-          FROM unnest(%(projects)s::bigint[], %(texts)s::text[]) AS n (project_id, distinct_id)
+          FROM unnest(%(projects)b::bigint[], %(texts)b::text[]) AS n (project_id, distinct_id)
          CROSS JOIN LATERAL (
                SELECT person_id
                  FROM distinct_id
@@ -130,7 +130,7 @@ async def roots_of(conn: AsyncConnection, leaves: Iterable[int]) -> dict[int, Pe
                 SELECT id, project_id, uuid, created_at, properties, is_identified,
                        last_seen_at, version, merged_into_id
                   FROM person
-                 WHERE id = ANY(%(ids)s::bigint[])
+                 WHERE id = ANY(%(ids)b::bigint[])
                 """,
                 {"ids": list(missing)},
             )
@@ -160,7 +160,7 @@ async def distinct_ids_of(
     cursor = await conn.execute(
         """
         SELECT member.id, owned.id, owned.distinct_id
-          FROM unnest(%(members)s::bigint[]) AS member (id)
+          FROM unnest(%(members)b::bigint[]) AS member (id)
          CROSS JOIN LATERAL (
                SELECT id, distinct_id
                  FROM distinct_id
@@ -187,7 +187,7 @@ async def members(conn: AsyncConnection, roots: set[int], *, most: int | None) -
         cursor = await conn.execute(
             """
             SELECT parent.id, child.id
-              FROM unnest(%(parents)s::bigint[]) AS parent (id)
+              FROM unnest(%(parents)b::bigint[]) AS parent (id)
              CROSS JOIN LATERAL (
                    SELECT id
                      FROM person

@@ -46,7 +46,7 @@ async def by_ids(conn: AsyncConnection, ids: Sequence[int]) -> dict[int, Project
             SELECT id, name, token, created_at, timezone, display_name_properties,
                    anonymize_ips, person_processing, personless_flag_calls
               FROM project
-             WHERE id = ANY(%(ids)s::bigint[])
+             WHERE id = ANY(%(ids)b::bigint[])
             """,
             {"ids": ids},
         )

@@ -117,8 +117,8 @@ async def insert_all(conn: AsyncConnection, project_id: int, warnings: Sequence[
         """
         INSERT INTO ingestion_warning (project_id, type, event_uuid, details, at)
         SELECT %(project_id)s, type, event_uuid, details::jsonb, at
-          FROM unnest(%(types)s::text[], %(events)s::uuid[], %(details)s::text[],
-                      %(at)s::timestamptz[])
+          FROM unnest(%(types)b::text[], %(events)b::uuid[], %(details)b::text[],
+                      %(at)b::timestamptz[])
             AS t (type, event_uuid, details, at)
         """,
         {
