@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor
 
-PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+PLACEHOLDER = re.compile(r"%\((\w+)\)[sb]")
 
 Statement = tuple[str, Mapping[str, Any]]
 
