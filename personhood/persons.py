@@ -33,6 +33,7 @@ from personhood.store import (
 from personhood.store.pool import Pool, encode
 
 ATTEMPTS_MAX = 12
+OPTIMISTIC_ATTEMPTS = 2  # then the persons are locked before they are read
 BACKOFF_S = 0.002  # doubled after each attempt, with jitter
 
 CONFLICTS = (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected)
@@ -71,7 +72,7 @@ async def apply(pool: Pool, works: Sequence[Work]) -> list[Outcome]:
             async with pool.connection() as conn, conn.transaction():
                 # Projects in id order, as everything that is locked.
                 return [
-                    await apply_work(conn, work)
+                    await apply_work(conn, work, locking=attempt >= OPTIMISTIC_ATTEMPTS)
                     for work in sorted(works, key=lambda work: work.project.id)
                 ]
         except errors.CheckViolation:
@@ -89,9 +90,13 @@ async def make_partitions(pool: Pool, works: Sequence[Work]) -> None:
             await event.make_partition(conn, month)
 
 
-async def apply_work(conn: AsyncConnection, work: Work) -> Outcome:
+async def apply_work(conn: AsyncConnection, work: Work, *, locking: bool = False) -> Outcome:
     events = await unknown(conn, work)
     world = await read_world(conn, work, events)
+    if locking and world.persons:
+        # Others were faster each time: now they wait for us, and what is read again holds.
+        await person.lock(conn, world.persons)
+        world = await read_world(conn, work, events)
     types = await group_types(conn, work.project, events)
     rows = [event.Row(each, fold(world, each)) for each in events]
     texts = texts_of(world)

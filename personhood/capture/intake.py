@@ -29,6 +29,8 @@ OUTAGE_ATTEMPTS_MAX = 4
 OUTAGE_BACKOFF_S = 0.1  # doubled after each attempt
 # PostgreSQL says these of the data, not of itself, although they are of an operational class.
 DATA_AT_FAULT = (pg.ProgramLimitExceeded, pg.StatementTooComplex)
+# Only these refuse an event for good: a missing column or privilege is our fault, not the client's.
+REFUSING = (*DATA_AT_FAULT, psycopg.DataError, psycopg.IntegrityError)
 # Whoever has waited for a connection in vain has waited long enough.
 NOT_TRIED_AGAIN = (*DATA_AT_FAULT, PoolTimeout)
 
@@ -133,6 +135,9 @@ class Ingester:
                 # Those who came meanwhile would wait as long, for nothing either.
                 group += self.take_group()
             settle(group, Overloaded())
+        except psycopg.Error:
+            log.exception("the database cannot take events")
+            settle(group, Overloaded())
         except Exception as error:
             # The clients are told by a 500; this task must live on for those who come after.
             log.exception("ingest group failed")
@@ -164,7 +169,7 @@ class Ingester:
             middle = len(events) // 2
             await self.store([(submission, events[:middle], warnings)])
             await self.store([(submission, events[middle:], [])])
-        elif events and isinstance(error, psycopg.Error):
+        elif events and isinstance(error, REFUSING):
             await self.refuse(submission, events[0], error)
         else:
             raise error

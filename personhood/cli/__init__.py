@@ -62,3 +62,7 @@ def main() -> None:
     except PersonhoodError as error:
         print(f"personhood: {error}", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        print(f"personhood: {what}{error.strerror or error}.", file=sys.stderr)
+        sys.exit(1)

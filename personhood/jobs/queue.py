@@ -3,14 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
+import structlog
 from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import ConnectorException
 
 from personhood.jobs import sweep
 from personhood.settings import Settings
 from personhood.store.pool import WAIT_S, Pool
 
+log = structlog.get_logger(__name__)
+
 CONNECTIONS_MAX = 2
+RESTART_PAUSE_S = 2
 GRACE_S = 10  # how long a running job may go on when the server stops
 
 
@@ -32,18 +38,26 @@ def queue(database_url: str) -> App:
 async def working(settings: Settings, database_url: str, pool: Pool) -> AsyncIterator[App]:
     """Run a worker for as long as the block lasts; its jobs use `pool`."""
     async with queue(database_url).open_async() as app:
-        task = asyncio.create_task(
-            app.run_worker_async(
-                install_signal_handlers=False,
-                shutdown_graceful_timeout=GRACE_S,
-                delete_jobs="successful",
-                additional_context={"settings": settings, "pool": pool},
-            ),
-            name="jobs",
-        )
+        context = {"settings": settings, "pool": pool}
+        task = asyncio.create_task(work_on(app, context), name="jobs")
         try:
             yield app
         finally:
             task.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError, ConnectorException):
                 await task
+
+
+async def work_on(app: App, context: dict[str, Any]) -> None:
+    """Run workers one after another: each ends for good when the database goes away."""
+    while True:
+        try:
+            await app.run_worker_async(
+                install_signal_handlers=False,
+                shutdown_graceful_timeout=GRACE_S,
+                delete_jobs="successful",
+                additional_context=context,
+            )
+        except ConnectorException:
+            log.warning("jobs wait for the database")
+        await asyncio.sleep(RESTART_PAUSE_S)

@@ -11,10 +11,12 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import signal
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -154,7 +156,9 @@ def is_running(folder: Path) -> bool:
 def initialize(folder: Path, user: str | None) -> None:
     # An initdb that was killed half way leaves a folder that it would refuse the next time, so it
     # works beside the final place and is moved there when it is whole.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".initdb-") as made:
+    with tempfile.TemporaryDirectory(
+        dir=folder.parent, prefix=".initdb-", ignore_cleanup_errors=True
+    ) as made:
         nest = Path(made) / "postgres"
         nest.mkdir(mode=0o700)
         hand_over(Path(made), user)
@@ -185,8 +189,15 @@ def socket_folder(folder: Path) -> Path:
         return folder
     name = "personhood-" + hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     path = Path(tempfile.gettempdir()) / name
-    path.mkdir(mode=0o700, exist_ok=True)
-    hand_over(path, account(folder))
+    user = account(folder)
+    owner = os.geteuid() if user is None else pwd.getpwnam(user).pw_uid
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+        hand_over(path, user)
+    # Anybody may make folders there; whoever may enter this one owns the database.
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
+        raise DatabaseFailed(f"{path} belongs to somebody else; remove it.")
     return path
 
 
@@ -234,7 +245,7 @@ def run(folder: Path, user: str | None, name: str, *args: str) -> None:
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "PGDATA": str(folder)}
     # A file, not a pipe: the server inherits it, and a pipe would stay open as long as it runs.
     with tempfile.TemporaryFile("w+") as output:
-        done = subprocess.run(
+        with subprocess.Popen(
             command,
             env=environment,
             cwd="/",
@@ -246,9 +257,15 @@ def run(folder: Path, user: str | None, name: str, *args: str) -> None:
             extra_groups=None if user is None else [],
             # A terminal's Ctrl-C is for us; half a start would leave a server behind.
             start_new_session=True,
-            check=False,
-        )
-        if done.returncode != 0:
+        ) as process:
+            try:
+                process.wait()
+            except BaseException:
+                # With its children: those of initdb go on writing after it.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
+        if process.returncode != 0:
             output.seek(0)
             raise DatabaseFailed(f"{name} failed: {explain(output.read().strip(), folder)}")
 

@@ -23,6 +23,8 @@ def pool(database_url: str, *, size: int) -> Pool:
         max_size=size,
         open=False,
         timeout=WAIT_S,
+        # Else the pauses between attempts grow with the outage, up to minutes after its end.
+        reconnect_timeout=WAIT_S,
         configure=configure,
         kwargs={"autocommit": True},
         name="personhood",
