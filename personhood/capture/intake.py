@@ -30,7 +30,7 @@ OUTAGE_BACKOFF_S = 0.1  # doubled after each attempt
 # PostgreSQL says these of the data, not of itself, although they are of an operational class.
 DATA_AT_FAULT = (pg.ProgramLimitExceeded, pg.StatementTooComplex)
 # Only these refuse an event for good: a missing column or privilege is our fault, not the client's.
-REFUSING = (*DATA_AT_FAULT, psycopg.DataError, psycopg.IntegrityError)
+REFUSING = (*DATA_AT_FAULT, psycopg.DataError, psycopg.IntegrityError, pg.RaiseException)
 # Whoever has waited for a connection in vain has waited long enough.
 NOT_TRIED_AGAIN = (*DATA_AT_FAULT, PoolTimeout)
 

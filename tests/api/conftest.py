@@ -46,7 +46,7 @@ async def other(conn: AsyncConnection, shop: Project) -> Project:
 @pytest.fixture
 async def app(database: str) -> AsyncIterator[Litestar]:
     """The application itself, in this test's event loop: a pool belongs to one."""
-    made = create_app(settings.read({}), database)
+    made = create_app(settings.read({"PERSONHOOD_WARNING_RETENTION_S": "9999999999"}), database)
     async with made.lifespan():
         yield made
 
