@@ -94,12 +94,14 @@ def list_(
 @app.command(
     help_epilogue=options.examples(
         "personhood key revoke 3",
+        "personhood key revoke 3 --json",
     ),
 )
 def revoke(
     id: Annotated[int, Parameter(help="As `personhood key list` shows it.")],
     /,
     *,
+    json: options.Json = False,
     data_dir: options.DataDir = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
@@ -108,7 +110,10 @@ def revoke(
     with database.reachable(settings) as url:
         if not database.run_once(url, lambda conn: store.revoke(conn, id)):
             raise NotFound(f"There is no key {id} in force; see `personhood key list`.")
-    print(f"Key {id} is revoked.")
+    if json:
+        tables.print_json({"id": id, "revoked": True})
+    else:
+        print(f"Key {id} is revoked.")
 
 
 def described(key: ApiKey) -> list[object]:
