@@ -1,33 +1,39 @@
-"""Brings a database to the newest schema: plain SQL files, applied once each, in order."""
+"""Brings a database to the newest schema: revisions, applied once each, in order.
+
+All that is missing is applied and recorded in one transaction, under a lock that goes with it: a
+process that is killed at any moment leaves the database as it was before, or as it is afterwards.
+"""
 
 from pathlib import Path
-from urllib.parse import urlencode
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
-from yoyo import get_backend, read_migrations
+from procrastinate.schema import SchemaManager
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+def revisions() -> dict[str, str]:
+    """The statements of each revision, by its name, in order. Jobs have procrastinate's tables."""
+    texts = {path.stem: path.read_text() for path in MIGRATIONS.glob("*.sql")}
+    texts["0002_jobs"] = SchemaManager.get_schema()
+    return dict(sorted(texts.items()))
+
+
 def migrate(database_url: str) -> int:
-    """Apply what is missing and tell how many that were. Several at once wait for one another.
-
-    By PostgreSQL's own lock, which goes with the session: yoyo's is a row, and would stay behind a
-    process that was killed.
-    """
-    with psycopg.connect(database_url, autocommit=True) as guard:
-        guard.execute("SELECT pg_advisory_lock(hashtext('personhood migrate'))")
-        backend = get_backend(yoyo_uri(database_url), migration_table="schema_migration")
-        try:
-            missing = backend.to_apply(read_migrations(str(MIGRATIONS)))
-            backend.apply_migrations(missing)
-            return len(missing)
-        finally:
-            backend.connection.close()
-
-
-def yoyo_uri(database_url: str) -> str:
-    """Any form of connection string that libpq takes, in the one form that yoyo takes."""
-    arguments = conninfo_to_dict(database_url)
-    return f"postgresql+psycopg:///?{urlencode(arguments)}"
+    """Apply what is missing and tell how many that were. Several at once wait for one another."""
+    with psycopg.connect(database_url) as conn:
+        conn.execute("SELECT pg_advisory_xact_lock(hashtext('personhood migrate'))")
+        conn.execute(
+            """
+            CREATE TABLE IF NOT EXISTS schema_revision (
+                name text PRIMARY KEY,
+                applied_at timestamptz NOT NULL DEFAULT now()
+            )
+            """
+        )
+        applied = {row[0] for row in conn.execute("SELECT name FROM schema_revision")}
+        missing = {name: text for name, text in revisions().items() if name not in applied}
+        for name, text in missing.items():
+            conn.execute(text.encode())
+            conn.execute("INSERT INTO schema_revision (name) VALUES (%(name)s)", {"name": name})
+    return len(missing)

@@ -1,5 +1,4 @@
 -- Groups: companies, teams, whatever events are counted by beside persons.
--- depends: 0002_jobs
 
 CREATE TABLE group_type (
     project_id bigint NOT NULL,
