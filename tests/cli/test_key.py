@@ -65,10 +65,11 @@ def test_a_key_for_a_project_that_is_not_there(personhood: Command, database: st
 
 def test_a_key_is_revoked_once(personhood: Command, database: str) -> None:
     personhood("key", "create", "--scopes", "*", DATABASE_URL=database)
-    assert personhood("key", "revoke", "1", DATABASE_URL=database).code == 0
+    done = personhood("key", "revoke", "1", "--json", DATABASE_URL=database)
+    assert (done.code, json.loads(done.out)) == (0, {"id": 1, "revoked": True})
     [key] = json.loads(personhood("key", "list", "--json", DATABASE_URL=database).out)
     assert key["revoked_at"] is not None
-    again = personhood("key", "revoke", "1", DATABASE_URL=database)
+    again = personhood("key", "revoke", "1", "--json", DATABASE_URL=database)
     assert again.code == 1
     assert "no key 1 in force" in again.err
 
