@@ -103,10 +103,9 @@ def unavailable(
 ) -> Response[Error]:
     """No database, or no free connection to it in time: the same request may work in a moment."""
     log.warning("unavailable", path=request.scope["path"], error=repr(error))
-    body = Error(
-        "server_error", "service_unavailable", "The database does not answer. Please try again."
-    )
-    return respond(503, body)
+    busy = isinstance(error, errors.Overloaded)
+    detail = "Others write the same at this moment." if busy else "The database does not answer."
+    return respond(503, Error("server_error", "service_unavailable", f"{detail} Please try again."))
 
 
 def crash(request: Request[Any, Any, Any], error: Exception) -> Response[Error]:

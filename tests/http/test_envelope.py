@@ -99,7 +99,6 @@ async def test_throttling_says_when_to_come_back(client: httpx.AsyncClient) -> N
         psycopg.OperationalError("connection to host db.internal failed"),
         PoolTimeout("no connection"),
         psycopg.errors.AdminShutdown("going down"),
-        errors.Overloaded(),
     ],
 )
 async def test_a_database_that_is_away_is_503(client: httpx.AsyncClient, error: Exception) -> None:
@@ -112,6 +111,16 @@ async def test_a_database_that_is_away_is_503(client: httpx.AsyncClient, error: 
         "detail": "The database does not answer. Please try again.",
         "attr": None,
     }
+
+
+async def test_a_lost_race_is_503_and_does_not_blame_the_database(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await answer_to(errors.Overloaded(), client)
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.json()["code"] == "service_unavailable"
+    assert answer.json()["detail"] == "Others write the same at this moment. Please try again."
 
 
 @pytest.mark.parametrize(
