@@ -17,8 +17,11 @@
         x PermissionDenied       a key without the scope or the project
         x NotFound               no such project, person, …
         x MethodNotAllowed
-        x UnsupportedMediaType
         x NotAcceptable
+        x Conflict               at odds with another request, or with what is there
+        x PreconditionFailed     the person is no longer what If-Match says
+        x UnsupportedMediaType
+        x Unprocessable          an Idempotency-Key that was used for another request
         x Throttled
 
 The docstring is the default message. `code` is stable; no error knows a status, see
@@ -140,6 +143,27 @@ class NotAcceptable(ApiError):
 
     type = "invalid_request"
     code = "not_acceptable"
+
+
+class Conflict(ApiError):
+    """Another request is at odds with this one."""
+
+    type = "invalid_request"
+    code = "conflict"
+
+
+class PreconditionFailed(ApiError):
+    """The person has changed since it was read. Read it again, and decide anew."""
+
+    type = "invalid_request"
+    code = "precondition_failed"
+
+
+class Unprocessable(ApiError):
+    """The request cannot be processed."""
+
+    type = "invalid_request"
+    code = "unprocessable"
 
 
 class Throttled(ApiError):

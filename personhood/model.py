@@ -181,6 +181,19 @@ class EntryKind(StrEnum):
     IDENTIFIED = "identified"
     MERGED = "merged"
     UNDONE = "undone"
+    SPLIT = "split"
+
+
+class ActivityKind(StrEnum):
+    """What somebody did to a person, in the words of the activity log (persons-api, 7.3)."""
+
+    UPDATED = "updated"
+    PROPERTY_DELETED = "delete_property"
+    SPLIT = "split_person"
+    SPLIT_UNDONE = "split_undone"
+    MERGED = "merged"
+    MERGE_UNDONE = "merge_undone"
+    DELETED = "deleted"
 
 
 class Cause(Struct, frozen=True, kw_only=True):
@@ -212,3 +225,21 @@ class Entry(Struct, kw_only=True):
     created_at: datetime | None = None
     ids: list[int] = field(default_factory=list)
     source_id: int | None = None
+
+
+class Activity(Struct, frozen=True, kw_only=True):
+    """One line of the activity log: who (`cause`) did what to whom.
+
+    It holds no text of the person's: `version` names the ledger entry that tells what was before
+    and after, `ids` are the surrogate ids of all distinct ids that the person had, `moved_ids`
+    those that a split took from it. So what is forgotten there is gone here too.
+    """
+
+    kind: ActivityKind
+    person_id: int
+    person_uuid: UUID
+    cause: Cause
+    version: int | None = None
+    other_id: int | None = None
+    ids: list[int] = field(default_factory=list)
+    moved_ids: list[int] = field(default_factory=list)

@@ -13,8 +13,8 @@ from msgspec import UNSET
 
 from personhood.api import ingestion_warnings_docs as docs
 from personhood.api import persons_docs
+from personhood.api.asked import Asked, pool_of, url_of
 from personhood.api.ingestion_warnings_docs import WarningList, WarningRow
-from personhood.api.persons import Asked, pool_of, url_of
 from personhood.api.schema import READ_ERRORS, Described, responses
 from personhood.errors import InvalidInput
 from personhood.http import page as pages

@@ -9,17 +9,17 @@ from litestar.params import FromPath
 from personhood import merges
 from personhood.api import merges_docs as docs
 from personhood.api import persons_docs
+from personhood.api.asked import Asked, flag, pool_of, resolve, url_of
 from personhood.api.merges_docs import MergedPerson, MergeList, MergeRow, UndoneMerge
-from personhood.api.persons import Asked, detail, pool_of, resolve, url_of
+from personhood.api.present import detail
 from personhood.api.schema import READ_ERRORS, WRITE_ERRORS, Described, responses
-from personhood.errors import InvalidInput, NotFound
+from personhood.errors import NotFound
 from personhood.http import json_body
 from personhood.http import page as pages
-from personhood.model import JSON, Cause, Merge, Person
+from personhood.model import Cause, Merge, Person
 from personhood.store import merge, person
 
 ID_DIGITS_MAX = 18
-WORDS = {"true": True, "1": True, "": True, "false": False, "0": False}
 
 
 @get(
@@ -99,13 +99,3 @@ def row(each: Merge, persons: dict[int, Person]) -> MergeRow:
         recorded_at=each.recorded_at,
         event_uuid=each.event_uuid,
     )
-
-
-def flag(value: JSON, *, attr: str) -> bool:
-    """True, 1 or the bare key in a query mean yes; false, 0 or nothing mean no."""
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    found = WORDS.get(str(value).lower())
-    if found is None:
-        raise InvalidInput("Must be a valid boolean.", attr=attr)
-    return found

@@ -1,35 +1,26 @@
 """Persons: list, read, set properties (contract: persons-api, 1.1, 2.1, 2.3, 2.10 and 3)."""
 
-import re
-from typing import Annotated, Any, TypeAlias
-from uuid import UUID, uuid4
+from typing import Annotated
+from uuid import uuid4
 
-from litestar import Request, get, post, route
+from litestar import get, post, route
 from litestar.enums import HttpMethod
 from litestar.params import FromPath
 from msgspec import UNSET
 
 from personhood import persons
 from personhood.api import persons_docs as docs
+from personhood.api.asked import Asked, lookups_of, pool_of, resolve, url_of
+from personhood.api.present import ROW_DISTINCT_IDS_MAX, detail, displayed, row
 from personhood.api.schema import READ_ERRORS, WRITE_ERRORS, Described, responses, with_body
-from personhood.api.wire import PersonDetail, PersonList, PersonRow
-from personhood.errors import InvalidInput, MethodNotAllowed, NotFound
+from personhood.api.wire import PersonDetail, PersonList
+from personhood.errors import InvalidInput, MethodNotAllowed
 from personhood.http import json_body
 from personhood.http import page as pages
-from personhood.http.auth import Access
-from personhood.identity.distinct_id import is_anonymous
-from personhood.model import DISPLAY_NAME_PROPERTIES, JSON, Person, Project, Properties
+from personhood.model import Properties
 from personhood.store import person_lookup, person_page
-from personhood.store.lookups import Lookups
 from personhood.store.person_lookup import Name, Owner
 from personhood.store.person_page import Filter
-from personhood.store.pool import Pool
-
-ROW_DISTINCT_IDS_MAX = 1000
-INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
-BEYOND_BIGINT = 2**63
-
-Asked: TypeAlias = Request[Any, Access, Any]
 
 
 @get(
@@ -159,79 +150,3 @@ def properties_in(body: Properties) -> Properties:
     if not isinstance(properties, dict):
         raise InvalidInput("Expected a JSON object.", attr="properties")
     return properties
-
-
-async def resolve(request: Asked, text: str) -> Owner:
-    """The person that an `:id` of a path means. Raises InvalidInput, or NotFound."""
-    owner = await lookups_of(request).persons.get(Name(request.auth.project.id, reference(text)))
-    if owner is None:
-        raise NotFound
-    return owner
-
-
-def reference(text: str) -> UUID | int:
-    """A uuid in any spelling of Python's, else an integer; 32 digits are a uuid."""
-    try:
-        return UUID(text)
-    except ValueError:
-        if INTEGER.fullmatch(text):
-            return int(text) if len(text) < 20 else BEYOND_BIGINT
-    raise InvalidInput(docs.ID_MALFORMED)
-
-
-def detail(owner: Owner, project: Project) -> PersonDetail:
-    person, ids = owner.person, displayed(owner.distinct_ids)
-    return PersonDetail(
-        id=person.id,
-        name=name_of(person, ids, project, fallback=str(person.id)),
-        distinct_ids=ids,
-        properties=person.properties,
-        created_at=person.created_at,
-        uuid=person.uuid,
-        last_seen_at=person.last_seen_at,
-    )
-
-
-def row(person: Person, ids: list[str], project: Project) -> PersonRow:
-    return PersonRow(
-        id=person.uuid,
-        uuid=person.uuid,
-        created_at=person.created_at,
-        last_seen_at=person.last_seen_at,
-        properties=person.properties,
-        is_identified=person.is_identified,
-        name=name_of(person, ids, project, fallback=str(person.uuid)),
-        distinct_ids=ids,
-    )
-
-
-def displayed(ids: list[str]) -> list[str]:
-    """Stored order, but ids that somebody chose before those that an SDK made up."""
-    return sorted(ids, key=is_anonymous)
-
-
-def name_of(person: Person, ids: list[str], project: Project, *, fallback: str) -> JSON:
-    """What to call a person: a property that is not empty, as it is, else an id."""
-    for key in project.display_name_properties or DISPLAY_NAME_PROPERTIES:
-        if value := person.properties.get(key):
-            return value
-    return next(iter(ids), fallback)
-
-
-def pool_of(request: Asked) -> Pool:
-    return request.app.state.pool
-
-
-def lookups_of(request: Asked) -> Lookups:
-    return request.app.state.lookups
-
-
-def url_of(request: Asked) -> str:
-    scope = request.scope
-    return pages.absolute(
-        scheme=scope["scheme"],
-        host=request.headers.get("host", ""),
-        # Not `path`: Litestar takes the trailing slash off it.
-        path=scope["raw_path"].partition(b"?")[0],
-        query=scope["query_string"],
-    )

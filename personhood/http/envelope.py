@@ -36,7 +36,10 @@ STATUSES: dict[type[errors.ApiError], int] = {
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.NotAcceptable: 406,
+    errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
     errors.UnsupportedMediaType: 415,
+    errors.Unprocessable: 422,
     errors.Throttled: 429,
 }
 RETRY_AFTER_S = {429: 60, 503: 1}
