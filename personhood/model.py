@@ -15,6 +15,7 @@ JSON: TypeAlias = Any
 Properties: TypeAlias = dict[str, JSON]
 
 DISPLAY_NAME_PROPERTIES = ("email", "name", "username")
+BIGINT_MAX = 2**63 - 1  # what an integer id can be in PostgreSQL
 
 
 class Project(Struct, frozen=True, kw_only=True):
@@ -32,10 +33,14 @@ class Project(Struct, frozen=True, kw_only=True):
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
-    """A personal API key (`phx_…`); only its SHA-256 is kept. No `project_id` means every one."""
+    """A personal API key (`phx_…`); only its SHA-256 is kept. No `project_id` means every one.
+
+    `owner` is whose it is, an e-mail address: what the activity log tells beside the label.
+    """
 
     id: int
     label: str
+    owner: str | None = None
     scopes: list[str]
     project_id: int | None
     created_at: datetime

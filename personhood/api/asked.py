@@ -6,17 +6,16 @@ from uuid import UUID
 
 from litestar import Request
 
+from personhood.access import Access
 from personhood.api import persons_docs as docs
 from personhood.errors import InvalidInput, NotFound
 from personhood.http import page as pages
-from personhood.http.auth import Access
-from personhood.model import JSON
+from personhood.model import BIGINT_MAX, JSON
 from personhood.store.lookups import Lookups
 from personhood.store.person_lookup import Name, Owner
 from personhood.store.pool import Pool
 
 INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
-BEYOND_BIGINT = 2**63
 WORDS = {"true": True, "1": True, "": True, "false": False, "0": False}
 
 Asked: TypeAlias = Request[Any, Access, Any]
@@ -40,7 +39,7 @@ def reference(text: str) -> UUID | int:
         return UUID(text)
     except ValueError:
         if INTEGER.fullmatch(text):
-            return int(text) if len(text) < 20 else BEYOND_BIGINT
+            return int(text) if len(text) < 20 else BIGINT_MAX + 1
     raise InvalidInput(docs.ID_MALFORMED)
 
 

@@ -18,11 +18,10 @@ from personhood.api.ingestion_warnings_docs import WarningList, WarningRow
 from personhood.api.schema import READ_ERRORS, Described, responses
 from personhood.errors import InvalidInput
 from personhood.http import page as pages
+from personhood.model import BIGINT_MAX
 from personhood.store import warning
 from personhood.store.warning import Filter, Mark, Recorded
 from personhood.warning_kinds import kind_of
-
-ID_MAX = 2**63 - 1
 
 
 @get(
@@ -101,7 +100,7 @@ def mark(cursor: str) -> Mark:
         found = Mark(datetime.fromisoformat(at), int(number))
     except ValueError:
         raise InvalidInput("Invalid cursor", attr="cursor") from None
-    if found.at.tzinfo is None or not 0 <= found.id <= ID_MAX:
+    if found.at.tzinfo is None or not 0 <= found.id <= BIGINT_MAX:
         raise InvalidInput("Invalid cursor", attr="cursor")
     return found
 

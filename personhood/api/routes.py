@@ -5,8 +5,8 @@ from typing import Any
 from litestar import Router
 from litestar.types import ControllerRouterHandler
 
+from personhood import access
 from personhood.api import docs_page, ingestion_warnings, merges, persons, schema
-from personhood.http import auth
 from personhood.http.json_body import BODY_BYTES_MAX
 
 PERSONS: list[ControllerRouterHandler] = [
@@ -28,7 +28,7 @@ def under(path: str, handlers: list[ControllerRouterHandler], *, tag: str) -> Ro
     return Router(
         path,
         route_handlers=handlers,
-        guards=[auth.guard],
+        guards=[access.guard],
         request_max_body_size=BODY_BYTES_MAX,
         security=security,
         tags=[tag],

@@ -13,10 +13,10 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 
+from personhood import access
 from personhood.capture import remote_config, scripts
 from personhood.capture.receiving import AnyRequest, received
 from personhood.errors import NotFound
-from personhood.http import auth
 from personhood.model import JSON
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
@@ -80,7 +80,7 @@ async def decide(request: AnyRequest) -> Response[Any]:
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """As of the API; where the path names no project, it is the token's or the key's own."""
     connection.path_params.setdefault("project_id", "@current")
-    await auth.guard(connection, handler)
+    await access.guard(connection, handler)
 
 
 @get(

@@ -8,10 +8,10 @@ import re
 from msgspec import Struct
 
 from personhood.errors import InvalidInput
+from personhood.model import BIGINT_MAX
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 10_000
-OFFSET_MAX = 2**63 - 1  # PostgreSQL's OFFSET is a bigint
 
 NUMBER = re.compile(r"\s*([+-]?)([0-9]+)\s*", re.ASCII)
 OFFSET = re.compile(r"([&?]offset=)(\d+)", re.ASCII)
@@ -30,7 +30,7 @@ def page(limit: str | None, offset: str | None) -> Page:
     Raises InvalidInput naming the parameter.
     """
     rows = number(limit, attr="limit") or LIMIT_DEFAULT
-    return Page(limit=min(rows, LIMIT_MAX), offset=min(number(offset, attr="offset"), OFFSET_MAX))
+    return Page(limit=min(rows, LIMIT_MAX), offset=min(number(offset, attr="offset"), BIGINT_MAX))
 
 
 def number(text: str | None, *, attr: str) -> int:

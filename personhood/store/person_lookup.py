@@ -8,9 +8,8 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from personhood.model import Person
+from personhood.model import BIGINT_MAX, Person
 
-BIGINT_MAX = 2**63 - 1
 MEMBERS_MAX = 2000
 
 

@@ -10,8 +10,6 @@ from psycopg.rows import class_row
 
 from personhood.model import Person
 
-BIGINT_MAX = 2**63 - 1
-
 
 class Filter(Struct, frozen=True, kw_only=True):
     """What every person of a page has in common; None asks for nothing."""

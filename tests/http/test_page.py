@@ -8,7 +8,6 @@ from personhood.errors import InvalidInput
 from personhood.http.page import (
     LIMIT_DEFAULT,
     LIMIT_MAX,
-    OFFSET_MAX,
     Page,
     absolute,
     next_url,
@@ -16,6 +15,7 @@ from personhood.http.page import (
     page,
     previous_url,
 )
+from personhood.model import BIGINT_MAX
 
 URL = "http://host/api/projects/1/persons"
 
@@ -28,7 +28,7 @@ URL = "http://host/api/projects/1/persons"
         ("0", "0", Page(limit=LIMIT_DEFAULT, offset=0)),
         ("-0", "+7", Page(limit=LIMIT_DEFAULT, offset=7)),
         (" 5 ", "007", Page(limit=5, offset=7)),
-        ("999999", "9" * 40, Page(limit=LIMIT_MAX, offset=OFFSET_MAX)),
+        ("999999", "9" * 40, Page(limit=LIMIT_MAX, offset=BIGINT_MAX)),
     ],
 )
 def test_numbers_of_a_query(limit: str | None, offset: str | None, expected: Page) -> None:

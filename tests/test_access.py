@@ -8,7 +8,7 @@ import pytest
 from litestar import Litestar, Request, route
 from psycopg import AsyncConnection
 
-from personhood.http import auth
+from personhood import access
 from personhood.http.envelope import exception_handlers
 from personhood.model import ApiKey, Project
 from personhood.store import api_key, project
@@ -21,8 +21,8 @@ INVALID = "Personal API key found in request {} is invalid."
 
 
 def whoami(path: str, **opt: Any) -> Any:
-    @route(path, http_method=["GET", "POST"], status_code=200, guards=[auth.guard], opt=opt)
-    async def handler(request: Request[Any, auth.Access, Any]) -> dict[str, int]:
+    @route(path, http_method=["GET", "POST"], status_code=200, guards=[access.guard], opt=opt)
+    async def handler(request: Request[Any, access.Access, Any]) -> dict[str, int]:
         return {"key": request.auth.key.id, "project": request.auth.project.id}
 
     return handler
@@ -181,13 +181,13 @@ async def test_the_use_of_a_key_is_noted_once_a_minute(
 
 def test_a_minute_later_it_is_noted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(auth.time, "monotonic", lambda: now)
+    monkeypatch.setattr(access.time, "monotonic", lambda: now)
     touched: dict[int, float] = {}
-    assert auth.is_stale(1, touched)
-    assert not auth.is_stale(1, touched)
-    assert auth.is_stale(2, touched)
-    now += auth.TOUCH_EVERY_S
-    assert auth.is_stale(1, touched)
+    assert access.is_stale(1, touched)
+    assert not access.is_stale(1, touched)
+    assert access.is_stale(2, touched)
+    now += access.TOUCH_EVERY_S
+    assert access.is_stale(1, touched)
 
 
 @pytest.mark.parametrize(
@@ -309,4 +309,4 @@ async def test_an_action_without_a_scope_is_not_for_keys_with_scopes(
 
 
 def test_nothing_is_read_into_a_scope_that_looks_like_one() -> None:
-    assert not auth.holds(["person:readwrite", "persons:read"], "person:read")
+    assert not access.holds(["person:readwrite", "persons:read"], "person:read")
