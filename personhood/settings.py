@@ -27,6 +27,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     workers: int = 1
     bootstrap_token: str | None = None
     bootstrap_key: str | None = None
+    bootstrap_owner: str | None = None
     log_format: str = "auto"
     trust_forwarded_for: bool = False
     pool_size: int = 8
@@ -42,6 +43,7 @@ SENTENCES: Mapping[str, str] = {
     "workers": "Worker processes that serve requests.",
     "bootstrap_token": "Token (phc_…) of the first project, for containers and tests.",
     "bootstrap_key": "An all-scopes personal API key (phx_…) that exists from the start.",
+    "bootstrap_owner": "E-mail address of whose key that is; the activity log tells it.",
     "log_format": "auto (colour in a terminal, JSON elsewhere), console or json.",
     "trust_forwarded_for": "Take the client's address from X-Forwarded-For (behind a proxy only).",
     "pool_size": "Database connections for each worker process.",

@@ -8,6 +8,7 @@ from personhood.errors import InvalidSetting
 ALPHABET = string.ascii_letters + string.digits
 RANDOM_CHARACTERS = 43  # of 62 letters: 256 bits
 TOKEN_CHARACTERS_MAX = 64
+OWNER_CHARACTERS_MAX = 254  # RFC 5321, 4.5.3.1.3, less the brackets
 
 EVERYTHING = "*"
 SCOPE_OBJECTS = (
@@ -49,6 +50,12 @@ def check_token(token: str) -> None:
 def check_key(key: str) -> None:
     if not key.startswith("phx_") or not is_plain(key.removeprefix("phx_")):
         raise InvalidSetting("A personal API key is phx_ and then letters, digits, - or _.")
+
+
+def check_owner(owner: str) -> None:
+    name, at, host = owner.rpartition("@")
+    if not (name and at and host and owner.isprintable()) or len(owner) > OWNER_CHARACTERS_MAX:
+        raise InvalidSetting(f"The owner {owner!r} is no e-mail address.")
 
 
 def is_plain(text: str) -> bool:

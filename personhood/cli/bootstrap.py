@@ -33,7 +33,7 @@ async def bootstrap(conn: AsyncConnection, settings: Settings) -> Bootstrapped:
             async with conn.transaction():
                 return Bootstrapped(
                     await first_project(conn, settings.bootstrap_token),
-                    await first_key(conn, settings.bootstrap_key),
+                    await first_key(conn, settings.bootstrap_key, owner=settings.bootstrap_owner),
                 )
         except SerializationFailure:
             if attempt == ATTEMPTS_MAX:
@@ -55,17 +55,19 @@ async def first_project(conn: AsyncConnection, token: str | None) -> Project:
     return await project.insert(conn, name=PROJECT_NAME, token=token or tokens.new_token())
 
 
-async def first_key(conn: AsyncConnection, preset: str | None) -> str | None:
+async def first_key(conn: AsyncConnection, preset: str | None, *, owner: str | None) -> str | None:
     if preset is not None:
         if await api_key.by_key(conn, preset) is None:
-            await insert_key(conn, preset, label="preset")
+            await insert_key(conn, preset, label="preset", owner=owner)
         return None
     if await api_key.all_keys(conn):
         return None
     key = tokens.new_key()
-    await insert_key(conn, key, label="first key")
+    await insert_key(conn, key, label="first key", owner=owner)
     return key
 
 
-async def insert_key(conn: AsyncConnection, key: str, *, label: str) -> None:
-    await api_key.insert(conn, key, label=label, scopes=[tokens.EVERYTHING], project_id=None)
+async def insert_key(conn: AsyncConnection, key: str, *, label: str, owner: str | None) -> None:
+    await api_key.insert(
+        conn, key, label=label, scopes=[tokens.EVERYTHING], project_id=None, owner=owner
+    )

@@ -23,12 +23,16 @@ Project = Annotated[
     int | None, Parameter(help="Id of the one project it opens; all when left out.")
 ]
 Label = Annotated[str, Parameter(help="What it is for.", show_default=False)]
+Owner = Annotated[
+    str | None, Parameter(help="E-mail address of whose it is; the activity log tells it.")
+]
 
 
 @app.command(
     help_epilogue=options.examples(
         "personhood key create --scopes '*'",
         "personhood key create --scopes person:read,person:write --project 1",
+        "personhood key create --scopes person:read --label dashboard --owner ada@example.com",
     ),
 )
 def create(
@@ -36,19 +40,24 @@ def create(
     scopes: Scopes,
     project: Project = None,
     label: Label = "",
+    owner: Owner = None,
     json: options.Json = False,
     data_dir: options.DataDir = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
     """Create a personal API key and print it. It is not stored and cannot be shown again."""
     allowed = tokens.scopes(scopes)
+    if owner is not None:
+        tokens.check_owner(owner)
     settings = options.settings(data_dir=data_dir, database_url=database_url)
     key = tokens.new_key()
 
     async def insert(conn: AsyncConnection) -> ApiKey:
         if project is not None and await projects.by_id(conn, project) is None:
             raise InvalidSetting(f"There is no project {project}; see `personhood project list`.")
-        return await store.insert(conn, key, label=label, scopes=allowed, project_id=project)
+        return await store.insert(
+            conn, key, label=label, scopes=allowed, project_id=project, owner=owner
+        )
 
     with database.reachable(settings) as url:
         made = database.run_once(url, insert)
@@ -79,11 +88,12 @@ def list_(
         tables.print_json(keys)
         return
     tables.print_rows(
-        ["ID", "SCOPES", "PROJECT", "LABEL", "CREATED", "LAST USED", "REVOKED"],
+        ["ID", "SCOPES", "PROJECT", "LABEL", "OWNER", "CREATED", "LAST USED", "REVOKED"],
         [
             [
                 *described(key),
                 key.label,
+                key.owner or "",
                 *map(minute, (key.created_at, key.last_used_at, key.revoked_at)),
             ]
             for key in keys

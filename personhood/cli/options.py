@@ -50,4 +50,6 @@ def settings(environ: Mapping[str, str] = os.environ, **options: Any) -> Setting
         tokens.check_token(found.bootstrap_token)
     if found.bootstrap_key is not None:
         tokens.check_key(found.bootstrap_key)
+    if found.bootstrap_owner is not None:
+        tokens.check_owner(found.bootstrap_owner)
     return found

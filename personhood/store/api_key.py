@@ -15,17 +15,29 @@ def digest(key: str) -> bytes:
 
 
 async def insert(
-    conn: AsyncConnection, key: str, *, label: str, scopes: list[str], project_id: int | None
+    conn: AsyncConnection,
+    key: str,
+    *,
+    label: str,
+    scopes: list[str],
+    project_id: int | None,
+    owner: str | None = None,
 ) -> ApiKey:
     """Remember `key`. Raises psycopg.errors.UniqueViolation (api_key_hash_key) for a known one."""
     async with conn.cursor(row_factory=class_row(ApiKey)) as cursor:
         await cursor.execute(
             """
-            INSERT INTO api_key (label, hash, scopes, project_id)
-            VALUES (%(label)s, %(hash)s, %(scopes)s, %(project_id)s)
-            RETURNING id, label, scopes, project_id, created_at, last_used_at, revoked_at
+            INSERT INTO api_key (label, owner, hash, scopes, project_id)
+            VALUES (%(label)s, %(owner)s, %(hash)s, %(scopes)s, %(project_id)s)
+            RETURNING id, label, owner, scopes, project_id, created_at, last_used_at, revoked_at
             """,
-            {"label": label, "hash": digest(key), "scopes": scopes, "project_id": project_id},
+            {
+                "label": label,
+                "owner": owner,
+                "hash": digest(key),
+                "scopes": scopes,
+                "project_id": project_id,
+            },
         )
         row = await cursor.fetchone()
     assert row is not None, "INSERT … RETURNING gives its row"
@@ -37,7 +49,7 @@ async def all_keys(conn: AsyncConnection) -> list[ApiKey]:
     async with conn.cursor(row_factory=class_row(ApiKey)) as cursor:
         await cursor.execute(
             """
-            SELECT id, label, scopes, project_id, created_at, last_used_at, revoked_at
+            SELECT id, label, owner, scopes, project_id, created_at, last_used_at, revoked_at
               FROM api_key
              ORDER BY id
             """
@@ -50,7 +62,7 @@ async def by_keys(conn: AsyncConnection, keys: Sequence[str]) -> dict[str, ApiKe
     digests = {digest(key): key for key in keys}
     cursor = await conn.execute(
         """
-        SELECT hash, id, label, scopes, project_id, created_at, last_used_at, revoked_at
+        SELECT hash, id, label, owner, scopes, project_id, created_at, last_used_at, revoked_at
           FROM api_key
          WHERE hash = ANY(%(hashes)b::bytea[])
            AND revoked_at IS NULL
@@ -62,6 +74,7 @@ async def by_keys(conn: AsyncConnection, keys: Sequence[str]) -> dict[str, ApiKe
         digests[hash]: ApiKey(
             id=id,
             label=label,
+            owner=owner,
             scopes=scopes,
             project_id=project_id,
             created_at=created_at,
@@ -72,6 +85,7 @@ async def by_keys(conn: AsyncConnection, keys: Sequence[str]) -> dict[str, ApiKe
             hash,
             id,
             label,
+            owner,
             scopes,
             project_id,
             created_at,

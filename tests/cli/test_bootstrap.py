@@ -52,6 +52,14 @@ async def test_presets_are_made_once(pool: Pool) -> None:
     assert await state(pool) == (["phc_first"], [(["*"], None)])
 
 
+@pytest.mark.parametrize("key", [None, "phx_first"], ids=["random", "preset"])
+async def test_the_first_key_has_the_owner_of_the_settings(pool: Pool, key: str | None) -> None:
+    await run(pool, Settings(bootstrap_key=key, bootstrap_owner="ada@example.com"))
+    async with pool.connection() as conn:
+        [made] = await api_key.all_keys(conn)
+    assert made.owner == "ada@example.com"
+
+
 async def test_presets_join_what_is_there(pool: Pool) -> None:
     older = await run(pool, Settings())
     made = await run(pool, PRESET)

@@ -27,12 +27,13 @@ def test_json_parses(personhood: Command, database: str) -> None:
     personhood("project", "create", "A", DATABASE_URL=database)
     made = json.loads(
         personhood(
-            "key", "create", "--scopes", "*", "--project", "1", "--label", "robot", "--json",
-            DATABASE_URL=database,
+            "key", "create", "--scopes", "*", "--project", "1", "--label", "robot",
+            "--owner", "ada@example.com", "--json", DATABASE_URL=database,
         ).out
     )  # fmt: skip
     assert made.pop("key").startswith("phx_")
     assert (made["scopes"], made["project_id"], made["label"]) == (["*"], 1, "robot")
+    assert made["owner"] == "ada@example.com"
     assert json.loads(personhood("key", "list", "--json", DATABASE_URL=database).out) == [made]
 
 
@@ -54,6 +55,22 @@ def test_bad_scopes_are_told_before_anything_is_made(
     done = personhood("key", "create", "--scopes", scopes)
     assert (done.code, done.out) == (1, "")
     assert complaint in done.err
+
+
+def test_the_owner_is_listed(personhood: Command, database: str) -> None:
+    personhood(
+        "key", "create", "--scopes", "*", "--owner", "ada@example.com", DATABASE_URL=database
+    )
+    assert "ada@example.com" in personhood("key", "list", DATABASE_URL=database).out
+
+
+@pytest.mark.parametrize(
+    "owner", ["", "ada", "@example.com", "ada@", "a\tb@c", "a" * 250 + "@b.cd"]
+)
+def test_an_owner_that_is_no_address(personhood: Command, owner: str) -> None:
+    done = personhood("key", "create", "--scopes", "*", f"--owner={owner}")
+    assert (done.code, done.out) == (1, "")
+    assert "is no e-mail address" in done.err
 
 
 def test_a_key_for_a_project_that_is_not_there(personhood: Command, database: str) -> None:

@@ -1,0 +1,3 @@
+-- Whose key it is: what the activity log tells beside the label.
+
+ALTER TABLE api_key ADD COLUMN owner text;
