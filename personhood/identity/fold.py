@@ -42,6 +42,7 @@ class Merged(Struct, frozen=True, kw_only=True):
 
     source_id: int
     target_id: int
+    target_uuid: UUID
     source_leaf_id: int
     target_leaf_id: int
     source_version: int
@@ -247,6 +248,7 @@ def absorb(world: World, event: Event, *, source: Person, target: Person) -> Non
         Merged(
             source_id=source.id,
             target_id=target.id,
+            target_uuid=target.uuid,
             source_leaf_id=leaf_of(world, event.claim.source),
             target_leaf_id=leaf_of(world, event.claim.target),
             source_version=source_version,

@@ -7,26 +7,43 @@ from psycopg.rows import class_row
 
 from personhood.identity.fold import Merged
 from personhood.identity.undo import Link
-from personhood.model import Merge
+from personhood.model import ActivityKind, Merge
 
 
 async def insert_all(conn: AsyncConnection, project_id: int, merges: Sequence[Merged]) -> None:
+    """Merges, and in the same statement a line of the activity log for each."""
     await conn.execute(
         """
+        WITH done AS MATERIALIZED (
+            SELECT *
+              FROM unnest(%(sources)b::bigint[], %(targets)b::bigint[], %(uuids)b::uuid[],
+                          %(source_leaves)b::bigint[], %(target_leaves)b::bigint[],
+                          %(source_versions)b::bigint[], %(target_versions)b::bigint[],
+                          %(at)b::timestamptz[], %(events)b::uuid[], %(distinct_ids)b::bigint[],
+                          %(api_keys)b::bigint[], %(requests)b::uuid[])
+                AS t (source_id, target_id, target_uuid, source_leaf_id, target_leaf_id,
+                      source_version, target_version, at, event_uuid, distinct_id_id,
+                      api_key_id, request_id)
+        ), told AS (
+            INSERT INTO activity (project_id, kind, person_id, person_uuid, version, other_id,
+                                  event_uuid, distinct_id_id, api_key_id, request_id)
+            SELECT %(project_id)s, %(kind)s, target_id, target_uuid, target_version, source_id,
+                   event_uuid, distinct_id_id, api_key_id, request_id
+              FROM done
+        )
         INSERT INTO merge (project_id, source_id, target_id, source_leaf_id, target_leaf_id,
                            source_version, target_version, at, event_uuid, distinct_id_id,
                            api_key_id)
-        SELECT %(project_id)s, *
-          FROM unnest(%(sources)b::bigint[], %(targets)b::bigint[],
-                      %(source_leaves)b::bigint[], %(target_leaves)b::bigint[],
-                      %(source_versions)b::bigint[], %(target_versions)b::bigint[],
-                      %(at)b::timestamptz[], %(events)b::uuid[], %(distinct_ids)b::bigint[],
-                      %(api_keys)b::bigint[])
+        SELECT %(project_id)s, source_id, target_id, source_leaf_id, target_leaf_id,
+               source_version, target_version, at, event_uuid, distinct_id_id, api_key_id
+          FROM done
         """,
         {
             "project_id": project_id,
+            "kind": ActivityKind.MERGED.value,
             "sources": [merge.source_id for merge in merges],
             "targets": [merge.target_id for merge in merges],
+            "uuids": [merge.target_uuid for merge in merges],
             "source_leaves": [merge.source_leaf_id for merge in merges],
             "target_leaves": [merge.target_leaf_id for merge in merges],
             "source_versions": [merge.source_version for merge in merges],
@@ -35,6 +52,7 @@ async def insert_all(conn: AsyncConnection, project_id: int, merges: Sequence[Me
             "events": [merge.cause.event_uuid for merge in merges],
             "distinct_ids": [merge.cause.distinct_id_id for merge in merges],
             "api_keys": [merge.cause.api_key_id for merge in merges],
+            "requests": [merge.cause.request_id for merge in merges],
         },
     )
 
