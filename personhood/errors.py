@@ -28,6 +28,8 @@ The docstring is the default message. `code` is stable; no error knows a status,
 `http.envelope`.
 """
 
+from collections.abc import Mapping
+
 
 class PersonhoodError(Exception):
     """Something went wrong."""
@@ -75,11 +77,18 @@ class ApiError(PersonhoodError):
     code = "error"
 
     def __init__(
-        self, message: str | None = None, *, code: str | None = None, attr: str | None = None
+        self,
+        message: str | None = None,
+        *,
+        code: str | None = None,
+        attr: str | None = None,
+        body: Mapping[str, str] | None = None,
     ) -> None:
+        """`body` is told in place of the usual one, where the contract has another."""
         super().__init__(message)
         self.code = code or type(self).code
         self.attr = attr
+        self.body = body
 
 
 class InvalidInput(ApiError):

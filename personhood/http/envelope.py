@@ -3,6 +3,7 @@
 Only this module knows a status code. A client never sees a traceback: that goes to the log.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -59,8 +60,8 @@ def status_of(error: type[errors.ApiError]) -> int:
     return next(STATUSES[cls] for cls in error.__mro__ if cls in STATUSES)
 
 
-def api_error(_: Request[Any, Any, Any], error: errors.ApiError) -> Response[Error]:
-    body = Error(error.type, error.code, str(error), error.attr)
+def api_error(_: Request[Any, Any, Any], error: errors.ApiError) -> Response[Any]:
+    body = error.body or Error(error.type, error.code, str(error), error.attr)
     return respond(status_of(type(error)), body)
 
 
@@ -126,7 +127,7 @@ def disconnected(
     return respond(400, Error("invalid_request", "client_disconnected", "The client left."))
 
 
-def respond(status: int, body: Error) -> Response[Error]:
+def respond(status: int, body: Error | Mapping[str, str]) -> Response[Any]:
     wait = RETRY_AFTER_S.get(status)
     headers = {} if wait is None else {"Retry-After": str(wait)}
     return Response(body, status_code=status, headers=headers, media_type="application/json")
