@@ -14,6 +14,7 @@ from personhood.capture.intake import Ingester
 from personhood.capture.projects import Projects
 from personhood.http.cors import Cors
 from personhood.http.envelope import exception_handlers
+from personhood.http.negotiated import Negotiated
 from personhood.jobs.queue import working
 from personhood.metrics import Measured
 from personhood.settings import Settings
@@ -27,7 +28,7 @@ REQUEST_BODY_BYTES_MAX = 32 * 1024 * 1024
 
 def served(settings: Settings, database_url: str) -> ASGIApp:
     """The application as a worker serves it: every answer counted, and open to foreign pages."""
-    return Measured(Cors(create_app(settings, database_url)))
+    return Measured(Cors(capture_routes.Front(create_app(settings, database_url))))
 
 
 def create_app(settings: Settings, database_url: str) -> Litestar:
@@ -60,5 +61,6 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
         request_max_body_size=REQUEST_BODY_BYTES_MAX,
         logging_config=None,  # see `logs`
     )
+    app.asgi_handler = Negotiated(app.asgi_handler)
     app.state.settings = settings
     return app

@@ -89,7 +89,7 @@ async def events(request: AnyRequest) -> Response[Results]:
             told = Warning(type=refusal.code, at=received_at, details={"message": str(refusal)})
             await request.app.state.ingester.ingest(project, [], [told], size=0)
         raise
-    ip = INTERNAL_ADDRESS if batch.internal else client_address(request)
+    ip = INTERNAL_ADDRESS if batch.internal else client_address(request.scope)
     readings = await aside(size, read_all, batch, project, received_at=received_at, ip=ip)
     submission = await request.app.state.ingester.submit(
         project, readings.events, readings.warnings, size=size
