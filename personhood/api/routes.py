@@ -6,7 +6,17 @@ from litestar import Router
 from litestar.types import ControllerRouterHandler
 
 from personhood import access
-from personhood.api import docs_page, ingestion_warnings, merges, persons, schema
+from personhood.api import (
+    actors,
+    batch,
+    docs_page,
+    ingestion_warnings,
+    merges,
+    persons,
+    reset_distinct_id,
+    schema,
+    values,
+)
 from personhood.http.json_body import BODY_BYTES_MAX
 
 PERSONS: list[ControllerRouterHandler] = [
@@ -16,6 +26,14 @@ PERSONS: list[ControllerRouterHandler] = [
     persons.persons_update,  #    PATCH, PUT  /:id
     merges.merges_list,  #        GET         /:id/merges
     merges.merges_undo,  #        POST        /:id/merges/:merge_id/undo
+    values.persons_values,  #     GET         /values
+    batch.persons_batch_by_distinct_ids,  # POST /batch_by_distinct_ids
+    batch.persons_batch_by_uuids,  # POST     /batch_by_uuids
+    reset_distinct_id.persons_reset_distinct_id,  # POST /reset_person_distinct_id
+    actors.persons_actors,  #     GET         /funnel, /funnel/correlation, /trends
+    actors.persons_actors_create,  # POST     /funnel, /funnel/correlation
+    actors.persons_lifecycle,  #  GET         /lifecycle
+    actors.persons_stickiness,  # GET         /stickiness
 ]
 WARNINGS: list[ControllerRouterHandler] = [
     ingestion_warnings.ingestion_warnings_list,  # GET /
