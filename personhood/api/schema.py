@@ -16,6 +16,7 @@ from litestar.openapi.spec import (
     Components,
     Example,
     OpenAPIMediaType,
+    OpenAPIResponse,
     Operation,
     Parameter,
     Reference,
@@ -27,6 +28,7 @@ from litestar.openapi.spec import (
 from litestar.openapi.spec.enums import OpenAPIType
 
 from personhood import __version__
+from personhood.http.accept import Form
 from personhood.http.envelope import Error
 
 BEARER = "personal_api_key"
@@ -45,6 +47,12 @@ curl -H 'Authorization: Bearer phx_your_key' \\
 
 **Projects.** `:project_id` is a number, or `@current` for the key's own project. The paths under
 `/api/environments/` are the same resources by their older name. A trailing slash is optional.
+
+**CSV.** `?format=csv`, a path that ends in `.csv`, or `Accept: text/csv` gives the rows of
+`results` as CSV. What nests is spread over columns such as `properties.plan`, `distinct_ids.0`.
+Text that a spreadsheet would run as a formula begins with an apostrophe. Where there is a next
+page, the header `Link` has its URL. An answer without `results`, a refusal too, is its status and
+an empty body.
 
 **Errors** are JSON objects of one shape: `type`, `code`, `detail`, and `attr`, the field at fault.
 
@@ -67,6 +75,17 @@ PATH_PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "merge_id": ("Number of the merge, as the list of merges tells it.", "3"),
 }
+
+FORMAT = Parameter(
+    name="format",
+    param_in="query",
+    description=(
+        "The form of the answer; goes before `Accept`. CSV has the rows of `results`: any answer "
+        "without them is empty."
+    ),
+    schema=Schema(type=OpenAPIType.STRING, enum=list(Form), default=Form.JSON),
+)
+CSV_TEXT = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
 
 # One example of each refusal (contract: persons-api, 8.4).
 ERRORS: dict[int, tuple[str, Error]] = {
@@ -97,6 +116,18 @@ ERRORS: dict[int, tuple[str, Error]] = {
     406: (
         "The answer cannot be had in the form that `Accept` asks for.",
         Error("invalid_request", "not_acceptable", "Could not satisfy the request Accept header."),
+    ),
+    409: (
+        "Another request is at odds with this one.",
+        Error("invalid_request", "conflict", "Another request is at odds with this one."),
+    ),
+    412: (
+        "The person is no longer what `If-Match` says; nothing was changed.",
+        Error(
+            "invalid_request",
+            "precondition_failed",
+            "The person has changed since it was read. Read it again, and decide anew.",
+        ),
     ),
     413: (
         "The body is over 20 MiB.",
@@ -162,6 +193,15 @@ class Described(Operation):
                 parameter.description, parameter.example = PATH_PARAMETERS[parameter.name]
             else:
                 parameter.schema = optional(parameter.schema)
+        self.offer_csv()
+
+    def offer_csv(self) -> None:
+        """What `http.negotiated` does for every operation, told here once."""
+        others = [p for p in self.parameters or [] if getattr(p, "name", None) != "format"]
+        self.parameters = [*others, FORMAT]
+        for answer in (self.responses or {}).values():
+            if isinstance(answer, OpenAPIResponse) and answer.content:
+                answer.content.setdefault("text/csv", CSV_TEXT)
 
 
 def optional(schema: Schema | Reference | None) -> Schema | Reference | None:
@@ -172,8 +212,11 @@ def optional(schema: Schema | Reference | None) -> Schema | Reference | None:
     return schema
 
 
-def with_body(schema: Schema, example: Any) -> type[Operation]:
-    """An operation that takes a JSON body which its handler reads by itself."""
+def with_body(schema: Schema, example: Any, *, required: bool = True) -> type[Operation]:
+    """An operation that takes a JSON body which its handler reads by itself.
+
+    It is not `required` where its fields may be in the query instead.
+    """
 
     @dataclass
     class Bodied(Described):
@@ -182,7 +225,9 @@ def with_body(schema: Schema, example: Any) -> type[Operation]:
             content = OpenAPIMediaType(
                 schema=schema, examples={"example": Example(summary="Example", value=example)}
             )
-            self.request_body = RequestBody(content={"application/json": content}, required=True)
+            self.request_body = RequestBody(
+                content={"application/json": content}, required=required
+            )
 
     return Bodied
 
