@@ -8,18 +8,17 @@ for the time of the writes only, in id order, and a group that changes no person
 import asyncio
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from msgspec import Struct, field
 from psycopg import AsyncConnection, errors
 
-from personhood.errors import NotFound, Overloaded
+from personhood.errors import Overloaded
 from personhood.identity import group as group_rules
 from personhood.identity import size
 from personhood.identity.distinct_id import person_uuid
 from personhood.identity.fold import World, fold
-from personhood.model import DistinctId, Event, Person, Project, Properties, Warning
+from personhood.model import DistinctId, Event, Project, Warning
 from personhood.store import (
     distinct_id,
     entry,
@@ -27,7 +26,6 @@ from personhood.store import (
     group,
     merge,
     person,
-    person_lookup,
     warning,
 )
 from personhood.store.pool import Pool, encode
@@ -246,39 +244,3 @@ async def write_world(conn: AsyncConnection, world: World, texts: Mapping[int, b
             await person.compress(conn, source_id=each.source_id, target_id=each.target_id)
     if world.entries:
         await entry.insert_all(conn, project_id, world.entries)
-
-
-async def patch(
-    pool: Pool,
-    project: Project,
-    found: Person,
-    *,
-    properties: Properties,
-    api_key_id: int,
-    request_id: UUID,
-) -> Person:
-    """Set `properties` on a person, by a `$set` event of its first distinct id (persons-api 1.1).
-
-    Tells the person after it. Raises NotFound when it is gone.
-    """
-    async with pool.connection() as conn:
-        owned = await person_lookup.distinct_ids_of(conn, [found.id], limit=1)
-        names = owned[found.id]
-    if not names:
-        raise NotFound
-    now = datetime.now(UTC)
-    change = Event(
-        uuid=uuid4(),
-        name="$set",
-        distinct_id=names[0],
-        timestamp=now,
-        received_at=now,
-        properties=encode({"$set": properties}),
-        set=properties,
-        updates_last_seen_at=False,
-    )
-    work = Work(project=project, events=[change], api_key_id=api_key_id, request_id=request_id)
-    [outcome] = await apply(pool, [work])
-    after = outcome.world.root(names[0])
-    assert after is not None, "a $set event has a person"
-    return after

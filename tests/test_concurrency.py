@@ -14,10 +14,11 @@ import httpx
 import psycopg
 import pytest
 
-from personhood import persons
-from personhood.errors import Overloaded
+from personhood import corrections, persons
+from personhood.corrections import Correction
+from personhood.errors import NotFound, Overloaded
 from personhood.identity.fold import World
-from personhood.model import Project
+from personhood.model import ActivityKind, Cause, Project
 from personhood.store import event, merge, person_lookup, project
 from personhood.store.person_lookup import Name
 from personhood.store.pool import Pool
@@ -442,24 +443,23 @@ async def test_persons_are_corrected_while_events_come(
 
 
 async def correct_one(sessions: Sessions, number: int, *, name: str, value: int) -> None:
-    pool = sessions.pools[number]
-    async with pool.connection() as conn:
-        owner = await person_lookup.owner(conn, Name(sessions.project.id, name))
-    assert owner is not None
+    pool, key = sessions.pools[number], f"corrected {number} {name}"
+    by = Cause(api_key_id=number, request_id=uuid4())
+    correction = Correction(kind=ActivityKind.UPDATED, by=by, set={key: value})
     while True:
+        async with pool.connection() as conn:
+            owner = await person_lookup.owner(conn, Name(sessions.project.id, name))
+        assert owner is not None
         try:
-            after = await persons.patch(
-                pool,
-                sessions.project,
-                owner.person,
-                properties={f"corrected {number} {name}": value},
-                api_key_id=number,
-                request_id=uuid4(),
+            done = await corrections.correct(
+                pool, sessions.project, owner.person.id, correction=correction
             )
+        except NotFound:
+            continue  # it was merged meanwhile
         except Overloaded:
             sessions.overloads += 1
         else:
-            assert after.properties[f"corrected {number} {name}"] == value
+            assert done.person.properties[key] == value
             return
 
 

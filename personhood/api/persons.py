@@ -1,25 +1,21 @@
-"""Persons: list, read, set properties (contract: persons-api, 1.1, 2.1, 2.3, 2.10 and 3)."""
+"""Persons: list and read (contract: persons-api, 2.1, 2.3, 2.10 and 3)."""
 
 from typing import Annotated
-from uuid import uuid4
 
-from litestar import get, post, route
-from litestar.enums import HttpMethod
+from litestar import Response, get, post
 from litestar.params import FromPath
 from msgspec import UNSET
 
-from personhood import persons
 from personhood.api import persons_docs as docs
+from personhood.api import tagged
 from personhood.api.asked import Asked, lookups_of, pool_of, resolve, url_of
 from personhood.api.present import ROW_DISTINCT_IDS_MAX, detail, displayed, row
-from personhood.api.schema import READ_ERRORS, WRITE_ERRORS, Described, responses, with_body
+from personhood.api.schema import READ_ERRORS, Described, responses
 from personhood.api.wire import PersonDetail, PersonList
-from personhood.errors import InvalidInput, MethodNotAllowed
-from personhood.http import json_body
+from personhood.errors import MethodNotAllowed
 from personhood.http import page as pages
-from personhood.model import Properties
 from personhood.store import person_lookup, person_page
-from personhood.store.person_lookup import Name, Owner
+from personhood.store.person_lookup import Name
 from personhood.store.person_page import Filter
 
 
@@ -89,49 +85,25 @@ async def looked_up(request: Asked, distinct_id: str, page: pages.Page) -> Perso
     summary="Read a person",
     description=docs.RETRIEVE,
     operation_class=Described,
-    responses=responses(
-        PersonDetail,
-        "The person.",
-        docs.PERSON,
-        errors=(400, *READ_ERRORS),
-        bad=docs.NO_PERSON_ID,
-    ),
+    response_headers=tagged.HEADERS,
+    responses={
+        **responses(
+            PersonDetail,
+            "The person.",
+            docs.PERSON,
+            errors=(400, *READ_ERRORS),
+            bad=docs.NO_PERSON_ID,
+        ),
+        304: tagged.NOT_MODIFIED,
+    },
 )
-async def persons_retrieve(request: Asked, person_id: FromPath[str]) -> PersonDetail:
-    return detail(await resolve(request, person_id), request.auth.project)
-
-
-@route(
-    "/{person_id:str}",
-    http_method=[HttpMethod.PATCH, HttpMethod.PUT],
-    status_code=200,
-    opt={"scope": "person:write"},
-    summary="Set properties of a person",
-    description=docs.UPDATE,
-    operation_class=with_body(docs.BODY, docs.BODY_EXAMPLE),
-    responses=responses(
-        PersonDetail,
-        "The person, changed.",
-        docs.PERSON,
-        errors=WRITE_ERRORS,
-        bad=docs.NO_PROPERTIES,
-    ),
-)
-async def persons_update(request: Asked, person_id: FromPath[str]) -> PersonDetail:
-    properties = properties_in(await json_body.read(request))
-    access = request.auth
-    owner = await resolve(request, person_id)
-    person = await persons.patch(
-        pool_of(request),
-        access.project,
-        owner.person,
-        properties=properties,
-        api_key_id=access.key.id,
-        request_id=uuid4(),
-    )
-    # Its ids are asked for anew: it may have been merged meanwhile.
-    owner = await lookups_of(request).persons.get(Name(access.project.id, person.id))
-    return detail(owner or Owner(person, []), access.project)
+async def persons_retrieve(
+    request: Asked, person_id: FromPath[str], *, if_none_match: tagged.IfNoneMatch = None
+) -> Response[PersonDetail] | Response[None]:
+    owner, project = await resolve(request, person_id), request.auth.project
+    if tagged.is_known(request, owner.person):
+        return tagged.not_modified(owner.person, project)
+    return tagged.respond(detail(owner, project), owner.person, project)
 
 
 @post("/", opt={"scope": "person:write"}, include_in_schema=False)
@@ -140,13 +112,3 @@ async def persons_create(request: Asked) -> None:
         "Creating persons via this API is not allowed. Please create persons by sending an "
         "$identify event. See https://posthog.com/docs/product-analytics/identify for details."
     )
-
-
-def properties_in(body: Properties) -> Properties:
-    """What to set. The first refusal has `code` and `detail` swapped, as clients know it."""
-    properties = body.get("properties")
-    if properties is None:
-        raise InvalidInput("required", code="This field is required.", attr="properties")
-    if not isinstance(properties, dict):
-        raise InvalidInput("Expected a JSON object.", attr="properties")
-    return properties

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from litestar.openapi.spec import Example, Schema
-from litestar.openapi.spec.enums import OpenAPIType
+from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 
 from personhood.api.wire import PersonDetail, PersonList, PersonRow
@@ -43,7 +42,6 @@ PAGE = PersonList(
 )
 
 NO_PERSON_ID = Error("validation_error", "invalid_input", ID_MALFORMED)
-NO_PROPERTIES = Error("validation_error", "This field is required.", "required", "properties")
 
 LIST = f"""
 Persons of the project, the newest first. All filters must hold.
@@ -72,37 +70,11 @@ curl -H 'Authorization: Bearer phx_your_key' \\
 A person that was merged into another is gone under its own id. To find a person by a distinct id,
 list with `?distinct_id=`.
 
+`ETag` stands for what is shown: send it back in `If-None-Match` to be told 304 while nothing has
+changed, or in `If-Match` to change the person only if it is still the one you read.
+
 Scope: `person:read`.
 """
-
-UPDATE = """
-Set properties. Keys that are listed are replaced whole, all others stay; everything but
-`properties` in the body is ignored, so a person can be sent back as it was read. `PUT` does the
-same.
-
-```sh
-curl -X PATCH -H 'Authorization: Bearer phx_your_key' -H 'Content-Type: application/json' \\
-  -d '{"properties": {"plan": "scale"}}' \\
-  'http://127.0.0.1:8000/api/projects/@current/persons/17/'
-```
-
-The answer is the person as it is now. The change is in the ledger, with the key that made it.
-
-Scope: `person:write`.
-"""
-
-BODY = Schema(
-    type=OpenAPIType.OBJECT,
-    required=["properties"],
-    properties={
-        "properties": Schema(
-            type=OpenAPIType.OBJECT,
-            additional_properties=True,
-            description="The keys to set, with any JSON values.",
-        )
-    },
-)
-BODY_EXAMPLE = {"properties": {"plan": "scale", "seats": 12}}
 
 EMAIL = QueryParameter(
     description="Only persons whose property `email` is exactly this.",

@@ -12,18 +12,23 @@ from personhood.api import (
     docs_page,
     ingestion_warnings,
     merges,
+    person_properties,
     persons,
     reset_distinct_id,
     schema,
     values,
 )
+from personhood.http.accept import OFFERS_CSV
 from personhood.http.json_body import BODY_BYTES_MAX
+from personhood.http.negotiated import in_form
 
 PERSONS: list[ControllerRouterHandler] = [
     persons.persons_list,  #      GET         /
     persons.persons_create,  #    POST        /         405: persons come from events
     persons.persons_retrieve,  #  GET         /:id
-    persons.persons_update,  #    PATCH, PUT  /:id
+    person_properties.persons_update,  # PATCH, PUT /:id
+    person_properties.persons_update_property,  # POST /:id/update_property
+    person_properties.persons_delete_property,  # POST /:id/delete_property
     merges.merges_list,  #        GET         /:id/merges
     merges.merges_undo,  #        POST        /:id/merges/:merge_id/undo
     values.persons_values,  #     GET         /values
@@ -47,6 +52,8 @@ def under(path: str, handlers: list[ControllerRouterHandler], *, tag: str) -> Ro
         path,
         route_handlers=handlers,
         guards=[access.guard],
+        after_request=in_form,
+        opt={OFFERS_CSV: True},
         request_max_body_size=BODY_BYTES_MAX,
         security=security,
         tags=[tag],

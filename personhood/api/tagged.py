@@ -1,0 +1,86 @@
+"""Entity tags of persons: what a client has seen, and whether it is still so.
+
+A tag stands for all that `present.detail` shows. Properties, distinct ids and `created_at` change
+with the person's version, `last_seen_at` without one, and the name also by the project's settings.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeAlias
+
+from litestar import Response
+from litestar.datastructures import ResponseHeader
+from litestar.openapi import ResponseSpec
+from litestar.params import HeaderParameter
+from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
+
+from personhood import __version__
+from personhood.api.asked import Asked
+from personhood.http import etag
+from personhood.model import Person, Project
+
+IfMatch: TypeAlias = Annotated[
+    str | None,
+    HeaderParameter(
+        name="If-Match",
+        description=(
+            "The `ETag` of the person as it was read, or several, or `*`. If the person is another "
+            "by now, nothing is changed and the answer is 412."
+        ),
+    ),
+]
+IfNoneMatch: TypeAlias = Annotated[
+    str | None,
+    HeaderParameter(
+        name="If-None-Match",
+        description="The `ETag` of an earlier answer. If it is still the same, the answer is 304.",
+    ),
+]
+HEADERS = [
+    ResponseHeader(
+        name="ETag",
+        documentation_only=True,
+        required=True,
+        description="Changes whenever the person shown changes. For `If-Match`, `If-None-Match`.",
+    )
+]
+NOT_MODIFIED = ResponseSpec(None, description="The person is what `If-None-Match` says.")
+
+
+def tag(person: Person, project: Project) -> str:
+    # The program's version too: another one may show the same person in another form.
+    return etag.tag(
+        person.id,
+        person.version,
+        person.last_seen_at,
+        project.display_name_properties,
+        __version__,
+    )
+
+
+def respond(body: Any, person: Person, project: Project) -> Response[Any]:
+    return Response(body, status_code=HTTP_200_OK, headers={"ETag": tag(person, project)})
+
+
+def is_known(request: Asked, person: Person) -> bool:
+    """Whether the client has the person already, by its `If-None-Match`."""
+    header = given(request, "if-none-match")
+    return header is not None and etag.matches_weakly(header, tag(person, request.auth.project))
+
+
+def not_modified(person: Person, project: Project) -> Response[None]:
+    return Response(None, status_code=HTTP_304_NOT_MODIFIED, headers={"ETag": tag(person, project)})
+
+
+def expected(request: Asked) -> Callable[[Person], bool] | None:
+    """Whether a person is what the request's `If-Match` says; None without one."""
+    header = given(request, "if-match")
+    if header is None:
+        return None
+    project = request.auth.project
+    return lambda person: etag.matches_strongly(header, tag(person, project))
+
+
+def given(request: Asked, name: str) -> str | None:
+    """All values of a header, as one list; None when it is not there."""
+    values = request.headers.getall(name, [])
+    return ", ".join(values) if values else None
