@@ -14,6 +14,7 @@ from personhood.api import (
     merges,
     person_properties,
     persons,
+    properties_at_time,
     reset_distinct_id,
     schema,
     values,
@@ -34,6 +35,7 @@ PERSONS: list[ControllerRouterHandler] = [
     values.persons_values,  #     GET         /values
     batch.persons_batch_by_distinct_ids,  # POST /batch_by_distinct_ids
     batch.persons_batch_by_uuids,  # POST     /batch_by_uuids
+    properties_at_time.persons_properties_at_time,  # GET /properties_at_time
     reset_distinct_id.persons_reset_distinct_id,  # POST /reset_person_distinct_id
     actors.persons_actors,  #     GET         /funnel, /funnel/correlation, /trends
     actors.persons_actors_create,  # POST     /funnel, /funnel/correlation
