@@ -25,6 +25,9 @@ from personhood.store.pool import pool
 # Above every limit of capture, which has its own answers for what is too large.
 REQUEST_BODY_BYTES_MAX = 32 * 1024 * 1024
 
+# Two keep the processor busy while the database is, and the database while the processor is.
+LANES = 2
+
 
 def served(settings: Settings, database_url: str) -> ASGIApp:
     """The application as a worker serves it: every answer counted, and open to foreign pages."""
@@ -38,7 +41,7 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with (
             pool(database_url, size=settings.pool_size) as opened,
-            Ingester(opened, queue_bytes=settings.ingest_queue_bytes) as ingester,
+            Ingester(opened, queue_bytes=settings.ingest_queue_bytes, lanes=LANES) as ingester,
             working(settings, database_url, opened),
         ):
             app.state.pool = opened

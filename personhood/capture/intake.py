@@ -2,6 +2,9 @@
 
 All that waits goes into the database in one transaction, the *group*: a commit costs the same for
 one event as for a thousand. A request is answered when the group that holds it has committed.
+
+While PostgreSQL works on one group the next one is made ready, in another *lane*. What names an id
+that is in flight waits until it has landed: events of one id happen in the order they came.
 """
 
 import asyncio
@@ -41,31 +44,39 @@ class Submission(Struct, eq=False):
     """One request's share of a group, and whom to tell.
 
     When it is `done`, `stored` says how many of its events were new, and `refused` why PostgreSQL
-    would not take the others.
+    would not take the others. `names` are all distinct ids that it speaks of.
     """
 
     project: Project
     events: list[Event]
     warnings: list[Warning]
     bytes: int
+    names: set[str]
     done: asyncio.Future[None]
     stored: int = 0
     refused: dict[UUID, str] = field(default_factory=dict)
 
 
 class Ingester:
-    """Takes submissions as long as its `async with` block lasts; leaving the block drains it."""
+    """Takes submissions as long as its `async with` block lasts; leaving the block drains it.
 
-    def __init__(self, pool: Pool, *, queue_bytes: int) -> None:
+    With one lane, events happen in the order they were submitted, whomever they are of.
+    """
+
+    def __init__(self, pool: Pool, *, queue_bytes: int, lanes: int = 1) -> None:
         self.pool = pool
         self.queue_bytes_max = queue_bytes
+        self.lanes = lanes
+        self.in_flight: set[str] = set()
         self.queue: deque[Submission] = deque()
         self.queued_bytes = 0
         self.wake = asyncio.Event()
         self.closed = False
 
     async def __aenter__(self) -> Self:
-        self.task = asyncio.create_task(self.run(), name="ingester")
+        self.tasks = [
+            asyncio.create_task(self.run(), name=f"ingester {lane}") for lane in range(self.lanes)
+        ]
         return self
 
     async def __aexit__(
@@ -76,7 +87,7 @@ class Ingester:
     ) -> None:
         self.closed = True
         self.wake.set()
-        await self.task
+        await asyncio.gather(*self.tasks)
 
     async def ingest(
         self, project: Project, events: list[Event], warnings: list[Warning], *, size: int
@@ -98,7 +109,7 @@ class Ingester:
         if self.closed or (self.queue and self.queued_bytes + size > self.queue_bytes_max):
             raise Overloaded
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        submission = Submission(project, events, warnings, size, done)
+        submission = Submission(project, events, warnings, size, names_of(events), done)
         self.queue.append(submission)
         self.queued_bytes += size
         metrics.ingest_queue_bytes.set(self.queued_bytes)
@@ -107,21 +118,37 @@ class Ingester:
         return submission
 
     async def run(self) -> None:
-        while not (self.closed and not self.queue):
-            await self.wake.wait()
-            self.wake.clear()
-            while self.queue:
-                await self.ingest_group(self.take_group())
+        while True:
+            if group := self.take_group():
+                try:
+                    await self.ingest_group(group)
+                finally:
+                    for submission in group:
+                        self.in_flight -= submission.names
+                    self.wake.set()
+            elif self.closed and not self.queue:
+                return
+            else:
+                self.wake.clear()
+                await self.wake.wait()
 
     def take_group(self) -> list[Submission]:
-        """All that waits, up to the limits of a group; at least one submission."""
+        """All that waits, up to the limits of a group, or to one that must wait for others."""
         group: list[Submission] = []
+        names: set[str] = set()
         events = size = 0
-        while self.queue and events < GROUP_EVENTS_MAX and size < GROUP_BYTES_MAX:
+        while (
+            self.queue
+            and events < GROUP_EVENTS_MAX
+            and size < GROUP_BYTES_MAX
+            and self.in_flight.isdisjoint(self.queue[0].names)
+        ):
             submission = self.queue.popleft()
             group.append(submission)
+            names |= submission.names
             events += len(submission.events)
             size += submission.bytes
+        self.in_flight |= names
         self.queued_bytes -= size
         metrics.ingest_queue_bytes.set(self.queued_bytes)
         return group
@@ -131,9 +158,9 @@ class Ingester:
             await self.store([(each, each.events, each.warnings) for each in group])
         except (Overloaded, psycopg.OperationalError, OSError) as error:
             log.warning("events not stored, clients are told to retry", reason=str(error))
-            while isinstance(error, PoolTimeout) and self.queue:
+            while isinstance(error, PoolTimeout) and (more := self.take_group()):
                 # Those who came meanwhile would wait as long, for nothing either.
-                group += self.take_group()
+                group += more
             settle(group, Overloaded())
         except psycopg.Error:
             log.exception("the database cannot take events")
@@ -206,6 +233,12 @@ class Ingester:
 
 
 Share = tuple[Submission, list[Event], list[Warning]]
+
+
+def names_of(events: list[Event]) -> set[str]:
+    names = {event.distinct_id for event in events}
+    names.update([event.claim.source for event in events if event.claim is not None])
+    return names
 
 
 def gather(shares: list[Share]) -> list[Work]:
