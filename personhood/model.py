@@ -248,3 +248,51 @@ class Activity(Struct, frozen=True, kw_only=True):
     other_id: int | None = None
     ids: list[int] = field(default_factory=list)
     moved_ids: list[int] = field(default_factory=list)
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What of persons is to be deleted."""
+
+    profile: bool = False
+    events: bool = False
+    recordings: bool = False
+
+
+class DeletionState(StrEnum):
+    """How far a deletion is. The first three are open, the others are final."""
+
+    QUEUED = "queued"
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Deletion(Struct, frozen=True, kw_only=True):
+    """The receipt of a request to forget: what of one person, and what came of it.
+
+    Of the person's events those go that were received up to `cutoff`: the time of the request, or
+    of the last one with the same wish before it came to run. With its profile go all that its
+    distinct ids have. Such a deletion is settled when nothing is left of the profile but names that
+    events still carry. `verified_at` is when it was last looked for what should be gone.
+    """
+
+    id: int
+    uuid: UUID
+    project_id: int
+    person_id: int
+    person_uuid: UUID
+    profile: bool
+    events: bool
+    recordings: bool
+    requested_at: datetime
+    cutoff: datetime
+    state: DeletionState
+    api_key_id: int | None = None
+    request_id: UUID | None = None
+    failure: str | None = None
+    started_at: datetime | None = None
+    settled_at: datetime | None = None
+    completed_at: datetime | None = None
+    verified_at: datetime | None = None

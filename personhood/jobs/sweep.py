@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from procrastinate import App, JobContext
 
+from personhood import deletions
 from personhood.settings import Settings
 from personhood.store import event, warning
 from personhood.store.pool import Pool
@@ -23,6 +24,19 @@ def register(app: App) -> None:
 
     task = app.task(name="sweep:months", pass_context=True, queueing_lock="sweep:months")(months)
     app.periodic(cron="41 3 * * *")(task)
+
+    task = app.task(
+        name="sweep:deletions",
+        pass_context=True,
+        queueing_lock="sweep:deletions",
+        lock="sweep:deletions",
+    )(unsettled)
+    app.periodic(cron="* * * * *")(task)
+
+
+async def unsettled(context: JobContext, timestamp: int) -> int:
+    """Finish deletions of profiles whose server was killed, or held up, before it had."""
+    return await deletions.settle_left(context.additional_context["pool"])
 
 
 async def months(context: JobContext, timestamp: int) -> None:

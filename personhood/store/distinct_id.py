@@ -10,6 +10,8 @@ from psycopg.rows import class_row
 
 from personhood.model import DistinctId, Person
 
+FIND_ROUNDS_MAX = 100
+
 
 class Reserved(Struct, kw_only=True):
     """What a distinct id without a person gets if an event makes one of it.
@@ -35,6 +37,23 @@ class Found(Struct, kw_only=True):
 
 async def find(conn: AsyncConnection, project_id: int, texts: Sequence[str]) -> Found:
     """The live rows of `texts`, each with its person, and the persons those merged into."""
+    for _ in range(FIND_ROUNDS_MAX):
+        found = await leaves(conn, project_id, texts)
+        while missing := sorted(
+            {*found.parents.values()} - found.persons.keys() - found.parents.keys()
+        ):
+            rows = await person_rows(conn, missing)
+            for row in rows:
+                add(found, project_id, row)
+            if len(rows) < len(missing):
+                break  # somebody was deleted between two statements: their ids are free by now
+        else:
+            return found
+    raise AssertionError("a person has merged into nobody")
+
+
+async def leaves(conn: AsyncConnection, project_id: int, texts: Sequence[str]) -> Found:
+    """The live rows of `texts`, each with the person that it is bound to."""
     cursor = await conn.execute(
         """
         SELECT d.distinct_id, d.id, d.generation, d.person_id,
@@ -60,11 +79,6 @@ async def find(conn: AsyncConnection, project_id: int, texts: Sequence[str]) -> 
         )
         if leaf[0] is not None:
             add(found, project_id, leaf)
-    while missing := sorted(
-        {*found.parents.values()} - found.persons.keys() - found.parents.keys()
-    ):
-        for row in await person_rows(conn, missing):
-            add(found, project_id, row)
     return found
 
 

@@ -1,0 +1,96 @@
+"""How much of each kind of data a deletion met, removed and left."""
+
+from collections.abc import Sequence
+
+from psycopg import AsyncConnection
+
+
+async def start(conn: AsyncConnection, ids: Sequence[int]) -> None:
+    """Count what there is of the profiles; what else was asked for is counted by who removes it."""
+    await conn.execute(
+        """
+        INSERT INTO deletion_count (deletion_id, kind, before)
+        SELECT deletion.id, counted.kind, counted.before
+          FROM deletion
+         CROSS JOIN LATERAL (
+               SELECT 'profile' AS kind,
+                      (SELECT count(*) FROM deletion_person WHERE deletion_id = deletion.id)
+                      AS before
+                WHERE deletion.profile
+                UNION ALL
+               SELECT 'ids',
+                      (SELECT count(*) FROM deletion_target WHERE deletion_id = deletion.id)
+                WHERE deletion.profile
+                UNION ALL
+               SELECT 'ledger',
+                      (SELECT sum(line.entries)
+                         FROM deletion_person
+                        CROSS JOIN LATERAL (
+                              SELECT count(*) AS entries
+                                FROM ledger
+                               WHERE person_id = deletion_person.person_id
+                              ) AS line
+                        WHERE deletion_id = deletion.id)
+                WHERE deletion.profile
+                UNION ALL
+               SELECT 'events', NULL WHERE deletion.events
+                UNION ALL
+               SELECT unnest(ARRAY['recordings', 'blobs']), NULL WHERE deletion.recordings
+               ) AS counted
+         WHERE deletion.id = ANY(%(ids)b::bigint[])
+        """,
+        {"ids": list(ids)},
+    )
+
+
+async def verify(conn: AsyncConnection, ids: Sequence[int]) -> None:
+    """Look for what should be gone with the profiles, and note what is left.
+
+    Of their ids those are left whose names events still carry.
+    """
+    await conn.execute(
+        """
+        UPDATE deletion_count
+           SET remaining = found.remaining,
+               removed = greatest(deletion_count.before - found.remaining, 0)
+          FROM (SELECT deletion.id, counted.kind, counted.remaining
+                  FROM deletion
+                 CROSS JOIN LATERAL (
+                       SELECT 'profile' AS kind,
+                              (SELECT count(*)
+                                 FROM deletion_person
+                                CROSS JOIN LATERAL (
+                                      SELECT FROM person
+                                       WHERE id = deletion_person.person_id
+                                      OFFSET 0
+                                      ) AS person
+                                WHERE deletion_id = deletion.id) AS remaining
+                        UNION ALL
+                       SELECT 'ids',
+                              (SELECT count(*)
+                                 FROM deletion_target
+                                CROSS JOIN LATERAL (
+                                      SELECT FROM distinct_id
+                                       WHERE id = deletion_target.distinct_id_id
+                                      OFFSET 0
+                                      ) AS named
+                                WHERE deletion_id = deletion.id)
+                        UNION ALL
+                       SELECT 'ledger',
+                              (SELECT count(*)
+                                 FROM deletion_person
+                                CROSS JOIN LATERAL (
+                                      SELECT FROM ledger
+                                       WHERE person_id = deletion_person.person_id
+                                      OFFSET 0
+                                      ) AS line
+                                WHERE deletion_id = deletion.id)
+                       ) AS counted
+                 WHERE deletion.id = ANY(%(ids)b::bigint[])
+                   AND deletion.profile
+                   AND deletion.settled_at IS NULL) AS found
+         WHERE deletion_count.deletion_id = found.id
+           AND deletion_count.kind = found.kind
+        """,
+        {"ids": list(ids)},
+    )

@@ -1,0 +1,245 @@
+"""Forgetting persons: what each deletion is about, and taking it away, table by table.
+
+Each statement is about all persons of a request, and no id of theirs leaves the database: a person
+may have a million. Which tables there are to think of stands in `registry`.
+"""
+
+from collections.abc import Sequence
+
+from psycopg import AsyncConnection
+
+
+async def note_persons(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    """Each deletion's root and all that merged into it, at any depth."""
+    await conn.execute(
+        """
+        INSERT INTO deletion_person (deletion_id, person_id, person_uuid)
+        WITH RECURSIVE family (deletion_id, person_id, person_uuid) AS (
+            SELECT id, person_id, person_uuid
+              FROM deletion
+             WHERE id = ANY(%(deletions)b::bigint[])
+             UNION ALL
+            SELECT family.deletion_id, child.id, child.uuid
+              FROM family
+             CROSS JOIN LATERAL (
+                   SELECT id, uuid
+                     FROM person
+                    WHERE merged_into_id = family.person_id
+                   OFFSET 0
+                   ) AS child
+        )
+        SELECT deletion_id, person_id, person_uuid
+          FROM family
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
+async def drop_persons(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    """Forget which persons some deletions are about, to note it anew."""
+    await conn.execute(
+        """
+        DELETE FROM deletion_person
+         WHERE deletion_id = ANY(%(deletions)b::bigint[])
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
+async def note_targets(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    """The distinct ids that the persons have now; asked for again, they count up to now.
+
+    What an id had when its profile was deleted goes whole: afterwards nothing can come to it.
+    """
+    await conn.execute(
+        """
+        INSERT INTO deletion_target (deletion_id, distinct_id_id, cutoff)
+        SELECT deletion.id, owned.id,
+               CASE WHEN deletion.profile THEN NULL ELSE deletion.cutoff END
+          FROM deletion
+          JOIN deletion_person ON deletion_person.deletion_id = deletion.id
+         CROSS JOIN LATERAL (
+               SELECT id
+                 FROM distinct_id
+                WHERE person_id = deletion_person.person_id
+                  AND ended_at IS NULL
+               OFFSET 0
+               ) AS owned
+         WHERE deletion.id = ANY(%(deletions)b::bigint[])
+        ON CONFLICT (deletion_id, distinct_id_id) DO UPDATE SET cutoff = excluded.cutoff
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
+async def end_ids(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    """Free the names at once. The rows stay for the events that refer to them."""
+    await conn.execute(
+        """
+        UPDATE distinct_id
+           SET ended_at = now(), person_id = NULL
+          FROM deletion_target
+         WHERE deletion_target.deletion_id = ANY(%(deletions)b::bigint[])
+           AND distinct_id.id = deletion_target.distinct_id_id
+           AND distinct_id.ended_at IS NULL
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
+async def delete_ledger(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    await conn.execute(
+        """
+        DELETE FROM ledger
+         USING deletion_person
+         WHERE deletion_person.deletion_id = ANY(%(deletions)b::bigint[])
+           AND ledger.person_id = deletion_person.person_id
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
+async def delete_merges(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    """Those in force, which all have their source in the family, and those undone around it."""
+    await conn.execute(
+        """
+        DELETE FROM merge
+         WHERE id IN (
+               SELECT found.id
+                 FROM deletion_person
+                CROSS JOIN LATERAL (
+                      SELECT id FROM merge
+                       WHERE source_id = deletion_person.person_id AND undone_at IS NULL
+                       UNION ALL
+                      SELECT id FROM merge
+                       WHERE source_id = deletion_person.person_id AND undone_at IS NOT NULL
+                       UNION ALL
+                      SELECT id FROM merge
+                       WHERE target_id = deletion_person.person_id AND undone_at IS NOT NULL
+                       UNION ALL
+                      SELECT id FROM merge
+                       WHERE source_leaf_id = deletion_person.person_id AND undone_at IS NOT NULL
+                       UNION ALL
+                      SELECT id FROM merge
+                       WHERE target_leaf_id = deletion_person.person_id AND undone_at IS NOT NULL
+                      ) AS found
+                WHERE deletion_person.deletion_id = ANY(%(deletions)b::bigint[]))
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
+async def leave_cohorts(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    await conn.execute(
+        """
+        DELETE FROM cohort_person
+         USING deletion_person
+         WHERE deletion_person.deletion_id = ANY(%(deletions)b::bigint[])
+           AND cohort_person.person_id = deletion_person.person_id
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
+async def delete_persons(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    await conn.execute(
+        """
+        DELETE FROM person
+         USING deletion_person
+         WHERE deletion_person.deletion_id = ANY(%(deletions)b::bigint[])
+           AND person.id = deletion_person.person_id
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
+async def delete_warnings_by_id(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    """Ingestion warnings that name one of the distinct ids of a deleted profile."""
+    await conn.execute(
+        """
+        DELETE FROM ingestion_warning
+         WHERE id IN (
+               SELECT found.id
+                 FROM deletion
+                 JOIN deletion_target ON deletion_target.deletion_id = deletion.id
+                 JOIN distinct_id ON distinct_id.id = deletion_target.distinct_id_id
+                CROSS JOIN LATERAL (
+                      SELECT id, project_id FROM ingestion_warning
+                       WHERE details ->> 'distinctId' = distinct_id.distinct_id
+                       UNION ALL
+                      SELECT id, project_id FROM ingestion_warning
+                       WHERE details ->> 'sourcePersonDistinctId' = distinct_id.distinct_id
+                       UNION ALL
+                      SELECT id, project_id FROM ingestion_warning
+                       WHERE details ->> 'targetPersonDistinctId' = distinct_id.distinct_id
+                      ) AS found
+                WHERE deletion.id = ANY(%(deletions)b::bigint[])
+                  AND deletion.profile
+                  AND found.project_id = deletion.project_id)
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
+async def delete_warnings_by_person(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    """Ingestion warnings that name one of the persons by its uuid."""
+    await conn.execute(
+        """
+        DELETE FROM ingestion_warning
+         WHERE id IN (
+               SELECT found.id
+                 FROM deletion
+                 JOIN deletion_person ON deletion_person.deletion_id = deletion.id
+                CROSS JOIN LATERAL (
+                      SELECT id, project_id FROM ingestion_warning
+                       WHERE details ->> 'personId' = deletion_person.person_uuid::text
+                       UNION ALL
+                      SELECT id, project_id FROM ingestion_warning
+                       WHERE details ->> 'otherPersonId' = deletion_person.person_uuid::text
+                      ) AS found
+                WHERE deletion.id = ANY(%(deletions)b::bigint[])
+                  AND deletion.profile
+                  AND found.project_id = deletion.project_id)
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
+async def drop_nameless(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    """Remove the rows of ended ids that no event refers to (any more).
+
+    Only when nobody who read the ids before they ended can still write an event: see `gate`.
+    """
+    await conn.execute(
+        """
+        DELETE FROM distinct_id
+         USING deletion_target
+         WHERE deletion_target.deletion_id = ANY(%(deletions)b::bigint[])
+           AND distinct_id.id = deletion_target.distinct_id_id
+           AND distinct_id.ended_at IS NOT NULL
+           AND NOT EXISTS (SELECT
+                             FROM event
+                            WHERE distinct_id_id = distinct_id.id
+                           OFFSET 0)
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
+async def drop_notes(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    """Forget whom completed deletions were about, but for what the receipt itself says."""
+    await conn.execute(
+        """
+        WITH done AS (
+            SELECT id
+              FROM deletion
+             WHERE id = ANY(%(deletions)b::bigint[])
+               AND state = 'completed'
+        ),
+        persons AS (
+            DELETE FROM deletion_person USING done WHERE deletion_id = done.id
+        )
+        DELETE FROM deletion_target USING done WHERE deletion_id = done.id
+        """,
+        {"deletions": list(deletions)},
+    )
