@@ -64,8 +64,11 @@ def environment(more: Mapping[str, str | None]) -> dict[str, str]:
     return kept | {name: value for name, value in more.items() if value is not None}
 
 
+PROGRAM = ("-m", "personhood")
+
+
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "personhood", *arguments]
+    return [sys.executable, *PROGRAM, *arguments]
 
 
 def run(*arguments: str, **more: str | None) -> subprocess.CompletedProcess[str]:
@@ -81,16 +84,19 @@ def run(*arguments: str, **more: str | None) -> subprocess.CompletedProcess[str]
 
 
 @contextmanager
-def serving(*arguments: str, port: int = 0, **more: str | None) -> Iterator[Server]:
+def serving(
+    *arguments: str, port: int = 0, program: tuple[str, ...] = PROGRAM, **more: str | None
+) -> Iterator[Server]:
     """A server that answers, stopped at the end. Keywords are environment variables.
 
-    Give `DATABASE_URL=` or `--data-dir`. Token and key are preset, unless they are given as None.
+    `program` is what Python runs. Give `DATABASE_URL=` or `--data-dir`. Token and key are preset,
+    unless they are given as None.
     Raises DidNotStart with what it said when it ends before it answers.
     """
     preset = {"PERSONHOOD_BOOTSTRAP_TOKEN": TOKEN, "PERSONHOOD_BOOTSTRAP_KEY": KEY}
     with tempfile.NamedTemporaryFile("w", suffix=".log") as log:
         process = subprocess.Popen(
-            command("serve", "--port", str(port), *arguments),
+            [sys.executable, *program, "serve", "--port", str(port), *arguments],
             env=environment(preset | more),
             stdout=subprocess.PIPE,
             stderr=log,

@@ -5,7 +5,7 @@ import resource
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from personhood import logs
 from personhood.cli import options, port
 from personhood.settings import Settings
 from personhood.store import embedded
+from personhood.store.keeper import Keeper
 
 if TYPE_CHECKING:
     from personhood.cli.bootstrap import Bootstrapped
@@ -75,7 +76,20 @@ def run(settings: Settings) -> None:
 def work(settings: Settings, url: str, *, address: port.Address, made: "Bootstrapped") -> None:
     from personhood.cli import welcome, workers
 
-    workers.run(settings, url, address=address, announce=lambda: welcome.show(settings, made))
+    workers.run(
+        settings,
+        url,
+        address=address,
+        announce=lambda: welcome.show(settings, made),
+        look_after=keeper_of(settings),
+    )
+
+
+def keeper_of(settings: Settings) -> Callable[[], None]:
+    """What keeps the database up; one that was given is its owner's to keep."""
+    if settings.database_url is not None:
+        return lambda: None
+    return Keeper(settings.data_dir).check
 
 
 def check_not_in_use(settings: Settings) -> None:

@@ -23,6 +23,7 @@ from personhood.settings import Settings
 CONNECTIONS_MAX = 4096
 DRAIN_TIMEOUT_S = 30
 PARENT_CHECK_S = 0.25
+LOOK_EVERY_S = 0.5
 GC_OBJECTS = 20_000
 FIRST_ANSWER_CHECK_S = 0.01
 ANSWER_TIMEOUT_S = 5
@@ -38,10 +39,19 @@ LOGGING: dict[str, Any] = {
 
 
 def run(
-    settings: Settings, database_url: str, *, address: Address, announce: Callable[[], None]
+    settings: Settings,
+    database_url: str,
+    *,
+    address: Address,
+    announce: Callable[[], None],
+    look_after: Callable[[], None],
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` is called when the first answer has come."""
+    """Serve until SIGINT or SIGTERM; `announce` is called when the first answer has come.
+
+    `look_after` is called again and again from then on; what it raises ends the server.
+    """
     server = Server(settings, address, announce)
+    server.main_loop_interrupt = Patience(server, look_after)
     try:
         server.serve(
             target_loader=functools.partial(load, settings, database_url, os.getpid()),
@@ -51,6 +61,8 @@ def run(
         # Granian's way to say that a worker ended; after a signal they all may.
         if not server.stop_was_asked:
             raise PersonhoodError("The workers ended by themselves; see the log above.") from None
+    if server.failure is not None:
+        raise server.failure
 
 
 class Server(MPServer):
@@ -72,6 +84,7 @@ class Server(MPServer):
             workers_kill_timeout=DRAIN_TIMEOUT_S,
         )
         self.announce = announce
+        self.failure: PersonhoodError | None = None
         self.local_address = local(address)
 
     def startup(self, spawn_target: Any, target_loader: Any) -> None:
@@ -87,6 +100,30 @@ class Server(MPServer):
     @property
     def stop_was_asked(self) -> bool:
         return self.interrupt_signal
+
+
+class Patience(threading.Event):
+    """What Granian's main loop waits on; while nothing happens, it looks after the rest.
+
+    In the main thread, because that is the one that forks: a worker that is started anew must not
+    find a lock which another thread held at that moment.
+    """
+
+    def __init__(self, server: Server, look_after: Callable[[], None]) -> None:
+        super().__init__()
+        self.server = server
+        self.look_after = look_after
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout is not None:
+            return super().wait(timeout)
+        while not super().wait(LOOK_EVERY_S):
+            try:
+                self.look_after()
+            except PersonhoodError as error:
+                self.server.failure = error
+                self.server.signal_handler_interrupt()
+        return True
 
 
 def answers(address: Address) -> bool:

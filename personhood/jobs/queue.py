@@ -27,6 +27,7 @@ def queue(database_url: str) -> App:
         min_size=1,
         max_size=CONNECTIONS_MAX,
         timeout=WAIT_S,
+        reconnect_timeout=WAIT_S,
         kwargs={"application_name": "personhood jobs"},
     )
     app = App(connector=connector)
@@ -50,7 +51,10 @@ async def working(settings: Settings, database_url: str, pool: Pool) -> AsyncIte
 
 async def work_on(app: App, context: dict[str, Any]) -> None:
     """Run workers one after another: each ends for good when the database goes away."""
-    while True:
+    task = asyncio.current_task()
+    assert task is not None, "a coroutine runs in a task"
+    # A worker that is cancelled while the database is away raises what that raised instead.
+    while not task.cancelling():
         try:
             await app.run_worker_async(
                 install_signal_handlers=False,

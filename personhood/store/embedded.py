@@ -3,7 +3,8 @@
 It listens on a Unix socket in a folder that only its owner can enter, so nothing else on the
 machine or the network reaches it. One process at a time owns a data folder, by a lock that the
 kernel gives back when that process dies; a server that a killed owner left behind is stopped
-before the next one starts, and PostgreSQL recovers by itself.
+before the next one starts, and PostgreSQL recovers by itself. One that dies under a living owner is
+started again by its `keeper`.
 """
 
 import fcntl
@@ -11,6 +12,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import shutil
 import signal
 import stat
 import subprocess
@@ -28,6 +30,13 @@ from personhood.errors import DatabaseFailed, DataFolderInUse
 SYSTEM_USER = "personhood"
 SOCKET_PATH_BYTES_MAX = 100
 START_TIMEOUT_S = 3600  # recovery after a crash may replay a lot of WAL
+LEFTOVERS_TIMEOUT_S = 10
+FREE_BYTES_MIN = 64 * 1024 * 1024  # with less, say that the disk is full
+
+SOCKET = ".s.PGSQL.5432"
+STATE_LINE = 7  # of postmaster.pid
+# What the server says before it has a log of its own.
+COMPLAINTS = "start.log"
 
 CONFIGURATION = """\
 # Written at each start; put your own settings into postgresql.conf, below the include.
@@ -73,6 +82,8 @@ def running(data_dir: Path) -> Iterator[str]:
             # Also when the start was interrupted: nothing of ours may outlive the lock.
             if is_running(folder):
                 stop(folder)
+            else:
+                end_leftovers(folder)
 
 
 @contextmanager
@@ -120,17 +131,54 @@ def url(folder: Path) -> str:
     return f"postgresql://{SYSTEM_USER}@/postgres?host={host}"
 
 
-def start(folder: Path) -> None:
+def start(folder: Path, *, wait: bool = True) -> None:
+    """Make the folder's database if there is none, and start its server.
+
+    Without `wait` the server is only on its way when this returns: see `is_ready`.
+    """
     user = account(folder)
     if not (folder / "PG_VERSION").exists():
         initialize(folder, user)
     elif is_running(folder):
         stop(folder)  # a killed owner left it behind
     else:
-        # A killed server's file may name a process that is something else by now, us even.
-        (folder / "postmaster.pid").unlink(missing_ok=True)
+        clear(folder)
     (folder / "personhood.conf").write_text(configuration(folder))
-    run(folder, user, "pg_ctl", "start", "-w", "-s", "-t", str(START_TIMEOUT_S), "-l", os.devnull)
+    (folder / COMPLAINTS).unlink(missing_ok=True)
+    run(
+        folder, user, "pg_ctl", "start", "-w" if wait else "-W", "-s", "-t", str(START_TIMEOUT_S),
+        "-l", str(folder / COMPLAINTS),
+    )  # fmt: skip
+
+
+def clear(folder: Path) -> None:
+    """Take away what a killed server left, which would keep the next one from starting.
+
+    Its files may name a process that is something else by now, us even.
+    """
+    end_leftovers(folder)
+    (folder / "postmaster.pid").unlink(missing_ok=True)
+    (socket_folder(folder) / f"{SOCKET}.lock").unlink(missing_ok=True)
+
+
+def end_leftovers(folder: Path) -> None:
+    """End the sessions of a server that was killed: one that computes would not notice for long.
+
+    What they answered is on the disk, so there is nothing for them to finish.
+    """
+    left = [process for process in psutil.process_iter() if is_of(process, folder)]
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=LEFTOVERS_TIMEOUT_S)
+
+
+def is_of(process: psutil.Process, folder: Path) -> bool:
+    """Whether it is a PostgreSQL on this folder, which each of its processes works in."""
+    try:
+        return process.name() == "postgres" and Path(process.cwd()) == folder
+    except psutil.Error:
+        return False
 
 
 def stop(folder: Path) -> None:
@@ -151,6 +199,15 @@ def is_running(folder: Path) -> bool:
         )
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
         return False
+
+
+def is_ready(folder: Path) -> bool:
+    """Whether the running server takes connections: after a crash it recovers first."""
+    try:
+        state = (folder / "postmaster.pid").read_text().splitlines()[STATE_LINE]
+    except (FileNotFoundError, IndexError):
+        return False
+    return state.strip() == "ready"
 
 
 def initialize(folder: Path, user: str | None) -> None:
@@ -185,7 +242,7 @@ def configuration(folder: Path) -> str:
 
 def socket_folder(folder: Path) -> Path:
     """The data folder itself, unless its path is too long for a socket's address (unix(7))."""
-    if len(os.fsencode(folder / ".s.PGSQL.5432")) <= SOCKET_PATH_BYTES_MAX:
+    if len(os.fsencode(folder / SOCKET)) <= SOCKET_PATH_BYTES_MAX:
         return folder
     name = "personhood-" + hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     path = Path(tempfile.gettempdir()) / name
@@ -271,9 +328,16 @@ def run(folder: Path, user: str | None, name: str, *args: str) -> None:
 
 
 def explain(complaint: str, folder: Path) -> str:
-    """The complaint, with the end of the server's own log where there is one."""
+    """The complaint, what the server itself said, and what is often the cause of it."""
+    lines = [complaint] if complaint else []
+    with suppress(OSError):
+        lines += (folder / COMPLAINTS).read_text(errors="replace").splitlines()[-10:]
     logs = sorted((folder / "log").glob("*.log"), key=os.path.getmtime)
-    if not logs:
-        return complaint or "it gave no reason"
-    tail = logs[-1].read_text(errors="replace").splitlines()[-10:]
-    return "\n".join([complaint, f"The last lines of {logs[-1]}:", *tail])
+    if logs:
+        tail = logs[-1].read_text(errors="replace").splitlines()[-10:]
+        lines += [f"The last lines of {logs[-1]}:", *tail]
+    with suppress(OSError):
+        free = shutil.disk_usage(folder).free
+        if free < FREE_BYTES_MIN:
+            lines.append(f"The disk of {folder} is full: {free // 1024} KiB are free. Make room.")
+    return "\n".join(lines) or "it gave no reason"

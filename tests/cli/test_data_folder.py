@@ -1,13 +1,20 @@
 """`personhood serve` on a data folder: one owner, clean ends, and recovery from the others."""
 
+import itertools
 import json
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psycopg
+import pytest
+from psycopg.pq import TransactionStatus
 
+from personhood.store.embedded import url
 from tests.server import TOKEN, Server, run, serving
 
 
@@ -102,10 +109,111 @@ def test_what_was_answered_survives_every_kind_of_end(data_dir: Path) -> None:
     assert postmaster(data_dir) is None
 
 
+def wait_until_ready(server: Server) -> None:
+    while httpx.get(f"{server.url}/_readiness", timeout=60).status_code != 200:
+        assert server.process.poll() is None, server.log()
+        time.sleep(0.05)
+
+
+def kill_database(server: Server, folder: Path) -> None:
+    """Kill the postmaster, and return when there is another one."""
+    database = postmaster(folder)
+    assert database is not None
+    os.kill(database, signal.SIGKILL)
+    while postmaster(folder) in (None, database):
+        assert server.process.poll() is None, server.log()
+        time.sleep(0.05)
+
+
+def hide_control_file(folder: Path) -> None:
+    """Without it, no server starts on the folder."""
+    control = folder / "postgres" / "global" / "pg_control"
+    control.rename(control.with_name("hidden"))
+
+
+def test_a_database_that_dies_is_started_again_and_nothing_answered_is_lost(data_dir: Path) -> None:
+    acknowledged: list[str] = []
+    stop = threading.Event()
+
+    def send_on(server: Server, name: str) -> None:
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            event = {"api_key": TOKEN, "event": "signed up", "distinct_id": f"{name}-{number}"}
+            answer = httpx.post(f"{server.url}/batch/", json=event, timeout=60)
+            assert answer.status_code in (200, 503)
+            if answer.status_code == 200:
+                acknowledged.append(event["distinct_id"])
+
+    def wait_for(more: int) -> None:
+        enough = len(acknowledged) + more
+        while len(acknowledged) < enough:
+            assert not any(each.done() for each in sending)
+            time.sleep(0.01)
+
+    with serving("--data-dir", str(data_dir)) as server, ThreadPoolExecutor(2) as threads:
+        sending = [threads.submit(send_on, server, name) for name in ("ada", "bob")]
+        try:
+            for times in (1, 2):
+                wait_for(20)
+                kill_database(server, data_dir)
+                wait_until_ready(server)
+                wait_for(1)
+                while server.log().count("the database server is back") < times:
+                    time.sleep(0.05)
+        finally:
+            stop.set()
+        for each in sending:
+            each.result()
+        with psycopg.connect(url(data_dir.resolve() / "postgres")) as conn:
+            stored = {text for (text,) in conn.execute("SELECT distinct_id FROM distinct_id")}
+        assert stored >= set(acknowledged)
+        assert server.stop() == 0
+    assert postmaster(data_dir) is None
+
+
+def test_a_session_that_computes_does_not_keep_the_database_from_coming_back(
+    data_dir: Path,
+) -> None:
+    endless = "DO $$ BEGIN LOOP END LOOP; END $$"
+    address = url(data_dir.resolve() / "postgres")
+    with (
+        serving("--data-dir", str(data_dir)) as server,
+        psycopg.connect(address, autocommit=True) as conn,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        busy = threads.submit(conn.execute, endless)
+        while conn.info.transaction_status != TransactionStatus.ACTIVE:
+            time.sleep(0.01)
+        kill_database(server, data_dir)
+        wait_until_ready(server)
+        with pytest.raises(psycopg.OperationalError):
+            busy.result()
+
+
+def test_it_ends_with_an_error_when_the_database_does_not_come_back(data_dir: Path) -> None:
+    """For a supervisor to see. In a hurry here, by shorter pauses."""
+    code = (
+        "from personhood.store import keeper; keeper.BACKOFF_S = keeper.BACKOFF_MAX_S = 0.01\n"
+        "from personhood.cli import main; main()"
+    )
+    with serving("--data-dir", str(data_dir), program=("-c", code)) as server:
+        database = postmaster(data_dir)
+        assert database is not None
+        hide_control_file(data_dir)
+        os.kill(database, signal.SIGKILL)
+        assert server.process.wait(60) == 1
+        said = server.log()
+        assert "attempts to start it again failed" in said
+        assert "pg_control" in said, "the database's own complaint is told"
+        assert "Traceback" not in said.partition("\npersonhood: ")[2], "that is a page, not a crash"
+
+
 def test_a_database_that_goes_away_makes_it_unready_and_no_event_is_lost(data_dir: Path) -> None:
     with serving("--data-dir", str(data_dir)) as server:
         database = postmaster(data_dir)
         assert database is not None
+        hide_control_file(data_dir)
         backends = children(database)
         os.kill(database, signal.SIGKILL)
         wait_for_end(database, *backends)
