@@ -21,6 +21,8 @@ from personhood.identity.undo import Family, Link, State, Undone, Write, undone
 from personhood.ledger import book
 from personhood.model import (
     JSON,
+    Activity,
+    ActivityKind,
     Cause,
     DistinctId,
     Entry,
@@ -32,7 +34,7 @@ from personhood.model import (
     Properties,
 )
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
-from personhood.store import distinct_id, entry, event, merge, person
+from personhood.store import activity, distinct_id, entry, event, merge, person
 from personhood.store.event import Written
 from personhood.store.person_lookup import Owner
 from personhood.store.pool import Pool, encode
@@ -286,6 +288,20 @@ async def write(
     moved = [each for each in result.links if each != before[each.merge_id]]
     await merge.undo(conn, known.root.project_id, link.merge_id, relinked=moved)
     await entry.insert_all(conn, known.root.project_id, entries)
+    kept, freed = known.persons[result.root_id], known.persons[result.freed_id]
+    lines = [line_of(kept, other=freed, by=by), line_of(freed, other=kept, by=by)]
+    await activity.insert_all(conn, known.root.project_id, lines)
+
+
+def line_of(row: Person, *, other: Person, by: Cause) -> Activity:
+    return Activity(
+        kind=ActivityKind.MERGE_UNDONE,
+        person_id=row.id,
+        person_uuid=row.uuid,
+        version=row.version,
+        other_id=other.id,
+        cause=by,
+    )
 
 
 def same(row: Person, state: State) -> bool:

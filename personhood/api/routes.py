@@ -7,6 +7,7 @@ from litestar.types import ControllerRouterHandler
 
 from personhood import access
 from personhood.api import (
+    activity,
     actors,
     batch,
     docs_page,
@@ -30,6 +31,8 @@ PERSONS: list[ControllerRouterHandler] = [
     person_properties.persons_update,  # PATCH, PUT /:id
     person_properties.persons_update_property,  # POST /:id/update_property
     person_properties.persons_delete_property,  # POST /:id/delete_property
+    activity.persons_activity,  # GET         /:id/activity
+    activity.persons_activity_all,  # GET     /activity
     merges.merges_list,  #        GET         /:id/merges
     merges.merges_undo,  #        POST        /:id/merges/:merge_id/undo
     values.persons_values,  #     GET         /values
