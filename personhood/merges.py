@@ -286,7 +286,7 @@ async def write(
     await person.point(conn, strays, target_id=result.root_id)
     before = {each.merge_id: each for each in known.links}
     moved = [each for each in result.links if each != before[each.merge_id]]
-    await merge.undo(conn, known.root.project_id, link.merge_id, relinked=moved)
+    await merge.turn(conn, known.root.project_id, ended=[link.merge_id], relinked=moved)
     await entry.insert_all(conn, known.root.project_id, entries)
     kept, freed = known.persons[result.root_id], known.persons[result.freed_id]
     lines = [line_of(kept, other=freed, by=by), line_of(freed, other=kept, by=by)]

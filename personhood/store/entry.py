@@ -1,6 +1,7 @@
 """The ledger's lines. They are appended and read; only forgetting a person removes them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -8,40 +9,47 @@ from psycopg import AsyncConnection
 from personhood.model import Cause, Entry, EntryKind
 from personhood.store.pool import encode
 
+ROWS_AT_ONCE = 500
+
 
 async def insert_all(conn: AsyncConnection, project_id: int, entries: Sequence[Entry]) -> None:
     """Raises UniqueViolation (ledger_pkey) for a version that is there already."""
-    async with (
-        conn.cursor() as cursor,
-        cursor.copy(
-            """
-            COPY ledger (project_id, person_id, version, kind, at, event_uuid, distinct_id_id,
-                         api_key_id, request_id, before, after, is_identified, created_at, ids,
-                         source_id)
-            FROM STDIN
-            """
-        ) as copy,
-    ):
-        for entry in entries:
-            await copy.write_row(
-                (
-                    project_id,
-                    entry.person_id,
-                    entry.version,
-                    entry.kind.value,
-                    entry.at,
-                    entry.cause.event_uuid,
-                    entry.cause.distinct_id_id,
-                    entry.cause.api_key_id,
-                    entry.cause.request_id,
-                    encode(entry.before).decode() if entry.before else None,
-                    encode(entry.after).decode() if entry.after else None,
-                    entry.is_identified,
-                    entry.created_at,
-                    entry.ids or None,
-                    entry.source_id,
-                )
-            )
+    await conn.execute(
+        """
+        INSERT INTO ledger (project_id, person_id, version, kind, at, event_uuid, distinct_id_id,
+                            api_key_id, request_id, before, after, is_identified, created_at, ids,
+                            source_id)
+        SELECT %(project_id)s, person_id, version, kind, at, event_uuid, distinct_id_id,
+               api_key_id, request_id, before, after, is_identified, created_at, ids, source_id
+          FROM jsonb_to_recordset(%(lines)s::jsonb)
+            AS t (person_id bigint, version bigint, kind text, at timestamptz, event_uuid uuid,
+                  distinct_id_id bigint, api_key_id bigint, request_id uuid, before jsonb,
+                  after jsonb, is_identified boolean, created_at timestamptz, ids bigint[],
+                  source_id bigint)
+        """,
+        {"project_id": project_id, "lines": encode([line(each) for each in entries]).decode()},
+    )
+
+
+def line(entry: Entry) -> dict[str, Any]:
+    """A row, as far as it is not NULL."""
+    columns = {
+        "person_id": entry.person_id,
+        "version": entry.version,
+        "kind": entry.kind,
+        "at": entry.at,
+        "event_uuid": entry.cause.event_uuid,
+        "distinct_id_id": entry.cause.distinct_id_id,
+        "api_key_id": entry.cause.api_key_id,
+        "request_id": entry.cause.request_id,
+        "before": entry.before or None,
+        "after": entry.after or None,
+        "is_identified": entry.is_identified,
+        "created_at": entry.created_at,
+        "ids": entry.ids or None,
+        "source_id": entry.source_id,
+    }
+    return {name: value for name, value in columns.items() if value is not None}
 
 
 async def of_persons(
@@ -67,6 +75,138 @@ async def of_persons(
 
 async def of_person(conn: AsyncConnection, project_id: int, person_id: int) -> list[Entry]:
     return (await of_persons(conn, project_id, [person_id])).get(person_id, [])
+
+
+async def since(
+    conn: AsyncConnection, project_id: int, versions: Mapping[int, int]
+) -> dict[int, list[Entry]]:
+    """The entries of some persons from a version of each on, each person's first version first."""
+    cursor = await conn.execute(
+        """
+        SELECT l.person_id, l.version, l.kind, l.at, l.event_uuid, l.distinct_id_id, l.api_key_id,
+               l.request_id, l.before, l.after, l.is_identified, l.created_at, l.ids, l.source_id
+          FROM unnest(%(persons)b::bigint[], %(versions)b::bigint[]) AS t (person_id, version)
+          JOIN ledger l ON l.person_id = t.person_id AND l.version >= t.version
+         WHERE l.project_id = %(project_id)s
+         ORDER BY l.person_id, l.version
+        """,
+        {
+            "project_id": project_id,
+            "persons": list(versions),
+            "versions": list(versions.values()),
+        },
+    )
+    found: dict[int, list[Entry]] = {}
+    for row in await cursor.fetchall():
+        found.setdefault(row[0], []).append(entry(*row))
+    return found
+
+
+async def firsts(
+    conn: AsyncConnection, project_id: int, person_ids: Iterable[int]
+) -> dict[int, Entry]:
+    """The first entry of each of some persons: how it came to be."""
+    cursor = await conn.execute(
+        """
+        SELECT l.*
+          FROM unnest(%(person_ids)b::bigint[]) AS person (id)
+         CROSS JOIN LATERAL (
+               SELECT person_id, version, kind, at, event_uuid, distinct_id_id, api_key_id,
+                      request_id, before, after, is_identified, created_at, ids, source_id
+                 FROM ledger
+                WHERE project_id = %(project_id)s
+                  AND person_id = person.id
+                ORDER BY version
+                LIMIT 1
+               ) AS l
+        """,
+        {"project_id": project_id, "person_ids": list(person_ids)},
+    )
+    return {row[0]: entry(*row) for row in await cursor.fetchall()}
+
+
+async def orphans(
+    conn: AsyncConnection,
+    project_id: int,
+    *,
+    person_ids: Collection[int],
+    of_ids: Collection[int] | None = None,
+    without: Collection[int] = (),
+    keys: Collection[str] | None = None,
+    since: int = 0,
+) -> AsyncGenerator[Entry, None]:
+    """What some persons' distinct ids changed by events that are no longer stored, in order.
+
+    `of_ids` of them, or all `without` some; with `keys` only what changed one of these.
+    """
+    async with conn.cursor("entry_orphans") as cursor:
+        cursor.itersize = ROWS_AT_ONCE
+        await cursor.execute(
+            """
+            SELECT person_id, version, kind, at, event_uuid, distinct_id_id, api_key_id,
+                   request_id, before, after, is_identified, created_at, ids, source_id
+              FROM ledger
+             WHERE project_id = %(project_id)s
+               AND person_id = ANY(%(person_ids)b::bigint[])
+               AND version >= %(since)s
+               AND kind IN ('created', 'set')
+               AND (%(of_ids)b::bigint[] IS NULL OR distinct_id_id = ANY(%(of_ids)b::bigint[]))
+               AND distinct_id_id <> ALL(%(without)b::bigint[])
+               AND (%(keys)b::text[] IS NULL
+                    OR before ?| %(keys)b::text[] OR after ?| %(keys)b::text[])
+               AND NOT EXISTS (SELECT
+                                 FROM event_key
+                                WHERE project_id = %(project_id)s
+                                  AND uuid = ledger.event_uuid)
+             ORDER BY version, at, event_uuid
+            """,
+            {
+                "project_id": project_id,
+                "person_ids": list(person_ids),
+                "of_ids": None if of_ids is None else list(of_ids),
+                "without": list(without),
+                "keys": None if keys is None else sorted(keys),
+                "since": since,
+            },
+        )
+        async for row in cursor:
+            yield entry(*row)
+
+
+async def first_named(
+    conn: AsyncConnection,
+    project_id: int,
+    *,
+    person_ids: Collection[int],
+    ids: Sequence[int],
+) -> dict[int, datetime]:
+    """When some distinct ids first came to one of these persons, by the time of the event."""
+    cursor = await conn.execute(
+        """
+        SELECT id, min(at)
+          FROM ledger
+         CROSS JOIN unnest(ids) AS gained (id)
+         WHERE project_id = %(project_id)s
+           AND person_id = ANY(%(person_ids)b::bigint[])
+           AND ids && %(ids)b::bigint[]
+           AND id = ANY(%(ids)b::bigint[])
+         GROUP BY id
+        """,
+        {"project_id": project_id, "person_ids": list(person_ids), "ids": ids},
+    )
+    return dict(await cursor.fetchall())
+
+
+async def delete_all(conn: AsyncConnection, project_id: int, person_ids: Iterable[int]) -> None:
+    """Remove what is told of persons that are themselves removed."""
+    await conn.execute(
+        """
+        DELETE FROM ledger
+         WHERE project_id = %(project_id)s
+           AND person_id = ANY(%(person_ids)b::bigint[])
+        """,
+        {"project_id": project_id, "person_ids": list(person_ids)},
+    )
 
 
 def entry(person_id: int, version: int, kind: str, *rest: Any) -> Entry:

@@ -1,13 +1,15 @@
 """Merges: the forest of who was absorbed by whom, which `person.merged_into_id` only shortens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from personhood.identity.fold import Merged
-from personhood.identity.undo import Link
+from personhood.identity.replay import Link
 from personhood.model import ActivityKind, Merge
+from personhood.store import arrays
 
 
 async def insert_all(conn: AsyncConnection, project_id: int, merges: Sequence[Merged]) -> None:
@@ -41,17 +43,17 @@ async def insert_all(conn: AsyncConnection, project_id: int, merges: Sequence[Me
         {
             "project_id": project_id,
             "kind": ActivityKind.MERGED.value,
-            "sources": [merge.source_id for merge in merges],
-            "targets": [merge.target_id for merge in merges],
+            "sources": arrays.int8s([merge.source_id for merge in merges]),
+            "targets": arrays.int8s([merge.target_id for merge in merges]),
             "uuids": [merge.target_uuid for merge in merges],
-            "source_leaves": [merge.source_leaf_id for merge in merges],
-            "target_leaves": [merge.target_leaf_id for merge in merges],
-            "source_versions": [merge.source_version for merge in merges],
-            "target_versions": [merge.target_version for merge in merges],
-            "at": [merge.at for merge in merges],
+            "source_leaves": arrays.int8s([merge.source_leaf_id for merge in merges]),
+            "target_leaves": arrays.int8s([merge.target_leaf_id for merge in merges]),
+            "source_versions": arrays.int8s([merge.source_version for merge in merges]),
+            "target_versions": arrays.int8s([merge.target_version for merge in merges]),
+            "at": arrays.times([merge.at for merge in merges]),
             "events": [merge.cause.event_uuid for merge in merges],
-            "distinct_ids": [merge.cause.distinct_id_id for merge in merges],
-            "api_keys": [merge.cause.api_key_id for merge in merges],
+            "distinct_ids": arrays.int8s([merge.cause.distinct_id_id for merge in merges]),
+            "api_keys": arrays.int8s([merge.cause.api_key_id for merge in merges]),
             "requests": [merge.cause.request_id for merge in merges],
         },
     )
@@ -90,10 +92,67 @@ async def of_family(
         return await cursor.fetchall()
 
 
-async def undo(
-    conn: AsyncConnection, project_id: int, merge_id: int, *, relinked: Sequence[Link]
+async def above(conn: AsyncConnection, project_id: int, leaf_ids: Iterable[int]) -> list[Merge]:
+    """The merges in force by which some leaves came to their roots."""
+    async with conn.cursor(row_factory=class_row(Merge)) as cursor:
+        await cursor.execute(
+            """
+            WITH RECURSIVE way (id) AS (
+                SELECT leaf.id
+                  FROM unnest(%(leaves)b::bigint[]) AS leaf (id)
+                 UNION
+                SELECT merge.target_id
+                  FROM way
+                  JOIN merge ON merge.source_id = way.id AND merge.undone_at IS NULL
+            )
+            SELECT merge.id, project_id, source_id, target_id, source_leaf_id, target_leaf_id,
+                   source_version, target_version, at, recorded_at, event_uuid, distinct_id_id,
+                   api_key_id, undone_at
+              FROM way
+              JOIN merge ON merge.source_id = way.id AND merge.undone_at IS NULL
+             WHERE project_id = %(project_id)s
+            """,
+            {"project_id": project_id, "leaves": list(leaf_ids)},
+        )
+        return await cursor.fetchall()
+
+
+async def around(conn: AsyncConnection, project_id: int, person_ids: Iterable[int]) -> list[Merge]:
+    """The merges in force that name one of these persons, as a root or as a leaf."""
+    async with conn.cursor(row_factory=class_row(Merge)) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, project_id, source_id, target_id, source_leaf_id, target_leaf_id,
+                   source_version, target_version, at, recorded_at, event_uuid, distinct_id_id,
+                   api_key_id, undone_at
+              FROM merge
+             WHERE project_id = %(project_id)s
+               AND id IN (
+                   SELECT found.id
+                     FROM unnest(%(ids)b::bigint[]) AS person (id)
+                    CROSS JOIN LATERAL (
+                          SELECT id FROM merge
+                           WHERE source_id = person.id AND undone_at IS NULL
+                           UNION ALL
+                          SELECT id FROM merge
+                           WHERE target_id = person.id AND undone_at IS NULL
+                           UNION ALL
+                          SELECT id FROM merge
+                           WHERE source_leaf_id = person.id AND undone_at IS NULL
+                           UNION ALL
+                          SELECT id FROM merge
+                           WHERE target_leaf_id = person.id AND undone_at IS NULL
+                          ) AS found)
+            """,
+            {"project_id": project_id, "ids": list(person_ids)},
+        )
+        return await cursor.fetchall()
+
+
+async def turn(
+    conn: AsyncConnection, project_id: int, *, ended: Iterable[int], relinked: Sequence[Link]
 ) -> None:
-    """End a merge, and let others have joined the persons that they joined without it.
+    """End merges, and let others be what the links say, in force.
 
     In two steps, because a person is the source of one merge in force at the most, at any moment.
     """
@@ -104,14 +163,17 @@ async def undo(
          WHERE project_id = %(project_id)s
            AND id = ANY(%(ids)b::bigint[])
         """,
-        {"project_id": project_id, "ids": [merge_id, *(link.merge_id for link in relinked)]},
+        {"project_id": project_id, "ids": [*ended, *(link.merge_id for link in relinked)]},
     )
     await conn.execute(
         """
         UPDATE merge
-           SET source_id = t.source_id, target_id = t.target_id, undone_at = NULL
-          FROM unnest(%(ids)b::bigint[], %(sources)b::bigint[], %(targets)b::bigint[])
-            AS t (id, source_id, target_id)
+           SET source_id = t.source_id, target_id = t.target_id,
+               source_leaf_id = t.source_leaf_id, target_leaf_id = t.target_leaf_id,
+               undone_at = NULL
+          FROM unnest(%(ids)b::bigint[], %(sources)b::bigint[], %(targets)b::bigint[],
+                      %(source_leaves)b::bigint[], %(target_leaves)b::bigint[])
+            AS t (id, source_id, target_id, source_leaf_id, target_leaf_id)
          WHERE merge.project_id = %(project_id)s
            AND merge.id = t.id
         """,
@@ -120,5 +182,22 @@ async def undo(
             "ids": [link.merge_id for link in relinked],
             "sources": [link.source_id for link in relinked],
             "targets": [link.target_id for link in relinked],
+            "source_leaves": [link.source_leaf_id for link in relinked],
+            "target_leaves": [link.target_leaf_id for link in relinked],
         },
     )
+
+
+async def revoked(conn: AsyncConnection, project_id: int, event_uuids: Sequence[UUID]) -> set[UUID]:
+    """Which of these events made a merge that has been taken back."""
+    cursor = await conn.execute(
+        """
+        SELECT event_uuid
+          FROM merge
+         WHERE project_id = %(project_id)s
+           AND event_uuid = ANY(%(uuids)b::uuid[])
+           AND undone_at IS NOT NULL
+        """,
+        {"project_id": project_id, "uuids": event_uuids},
+    )
+    return {row[0] for row in await cursor.fetchall()}

@@ -1,0 +1,357 @@
+"""What distinct ids have written, as streams: a person may have millions of events.
+
+A *chain* are some leaves and all that they were absorbed by, up to the root. What else was absorbed
+by one of them counts as it was at that moment, so nothing before that is read.
+"""
+
+from collections.abc import AsyncGenerator, Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from personhood.identity.properties import READ_ONLY_EVENTS
+from personhood.identity.replay import Bend
+from personhood.model import Properties
+from personhood.store.event import Written
+
+ROWS_AT_ONCE = 500
+
+
+class Sent(Written, frozen=True, kw_only=True):
+    """An event of a family: its sender's text, and the person of the chain that it came by.
+
+    It `changed` a person if the ledger has an entry of it, and is `revoked` if the merge that it
+    made has been taken back.
+    """
+
+    leaf_id: int
+    text: str
+    changed: bool
+    revoked: bool
+
+
+class Absorbed(Struct, frozen=True, kw_only=True):
+    """A person outside the chain that was absorbed by one in it, as it was then."""
+
+    leaf_id: int
+    version: int
+    at: datetime
+    properties: Properties
+    is_identified: bool
+    created_at: datetime
+
+
+class Ends(Struct, frozen=True, kw_only=True):
+    """The first event of an id that makes a person, if there is one, and when it was last seen."""
+
+    id: int
+    uuid: UUID | None
+    at: datetime | None
+    last_seen_at: datetime | None
+
+
+class Gathered(Struct, frozen=True, kw_only=True):
+    """How many persons one absorbed, without those of the chain, and who of them is the oldest."""
+
+    person_id: int
+    number: int
+    created_at: datetime
+
+
+async def of_chain(
+    conn: AsyncConnection,
+    project_id: int,
+    *,
+    chain: Collection[int],
+    without: Collection[int] = (),
+    keys: Collection[str] | None = None,
+    claims: bool = True,
+    since: int = 0,
+    bends: Sequence[Bend] = (),
+) -> AsyncGenerator[Sent, None]:
+    """What came to the persons of a chain at version `since` or later, in order, but for some ids.
+
+    With `keys` only what says something of one of them; with `claims` also every claim.
+    """
+    async with conn.cursor("history_of_chain", row_factory=class_row(Sent)) as cursor:
+        cursor.itersize = ROWS_AT_ONCE
+        await cursor.execute(
+            """
+            WITH RECURSIVE family (id, leaf_id, joined) AS (
+                SELECT id, id, 0::bigint
+                  FROM unnest(%(chain)b::bigint[]) AS chain (id)
+                 UNION ALL
+                SELECT merge.source_id, family.leaf_id,
+                       CASE WHEN family.id = family.leaf_id THEN merge.target_version
+                            ELSE family.joined END
+                  FROM family
+                  JOIN merge ON merge.target_id = family.id AND merge.undone_at IS NULL
+                 WHERE merge.source_id <> ALL(%(chain)b::bigint[])
+            )
+            SELECT e.distinct_id_id, e.uuid, e.name, e.timestamp, e.received_at, e.person_id,
+                   e.person_version, d.distinct_id AS text, family.leaf_id,
+                   e.properties -> '$set' AS set,
+                   e.properties -> '$set_once' AS set_once,
+                   e.properties -> '$unset' AS unset,
+                   e.properties -> '$anon_distinct_id' AS anon_distinct_id,
+                   e.properties ? '$anon_distinct_id' AS claims_by_anon,
+                   e.properties -> 'alias' AS alias,
+                   l.version IS NOT NULL AS changed,
+                   EXISTS (SELECT FROM merge
+                            WHERE event_uuid = e.uuid AND undone_at IS NOT NULL) AS revoked
+              FROM family
+              JOIN distinct_id d ON d.person_id = family.id AND d.ended_at IS NULL
+              JOIN event e ON e.distinct_id_id = d.id
+              LEFT JOIN ledger l ON l.person_id = e.person_id AND l.version = e.person_version
+                                AND l.event_uuid = e.uuid
+              LEFT JOIN LATERAL (
+                   SELECT min(after) + 1 AS version
+                     FROM unnest(%(after)b::bigint[], %(before)b::bigint[]) AS t (after, before)
+                    WHERE e.person_version > after AND e.person_version < before
+                   ) AS bend ON cardinality(%(after)b::bigint[]) > 0
+             WHERE d.project_id = %(project_id)s
+               AND d.id <> ALL(%(without)b::bigint[])
+               AND e.person_version >= greatest(family.joined, %(since)s)
+               AND e.person_mode = 0
+               AND e.name <> ALL(%(read_only)b::text[])
+               AND (%(keys)b::text[] IS NULL
+                    AND e.properties ?| ARRAY['$set', '$set_once', '$unset']
+                    OR e.properties -> '$set' ?| %(keys)b::text[]
+                    OR e.properties -> '$set_once' ?| %(keys)b::text[]
+                    OR e.properties -> '$unset' ?| %(keys)b::text[]
+                    OR %(claims)s AND e.properties ?| ARRAY['$anon_distinct_id', 'alias'])
+             ORDER BY coalesce(bend.version, e.person_version),
+                      CASE WHEN bend.version IS NOT NULL THEN e.received_at END,
+                      l.version IS NULL, e.received_at, e.uuid
+            """,
+            {
+                "project_id": project_id,
+                "chain": list(chain),
+                "without": list(without),
+                "keys": None if keys is None else sorted(keys),
+                "claims": claims,
+                "since": since,
+                "after": [bend.after for bend in bends],
+                "before": [bend.before for bend in bends],
+                "read_only": sorted(READ_ONLY_EVENTS),
+            },
+        )
+        async for row in cursor:
+            yield row
+
+
+async def of_ids(conn: AsyncConnection, ids: Sequence[int]) -> AsyncGenerator[Sent, None]:
+    """All that some ids said of their persons, of one id after the other, each in order."""
+    async with conn.cursor("history_of_ids", row_factory=class_row(Sent)) as cursor:
+        cursor.itersize = ROWS_AT_ONCE
+        await cursor.execute(
+            """
+            SELECT e.distinct_id_id, e.uuid, e.name, e.timestamp, e.received_at, e.person_id,
+                   e.person_version, d.distinct_id AS text, d.person_id AS leaf_id,
+                   e.properties -> '$set' AS set,
+                   e.properties -> '$set_once' AS set_once,
+                   e.properties -> '$unset' AS unset,
+                   e.properties -> '$anon_distinct_id' AS anon_distinct_id,
+                   e.properties ? '$anon_distinct_id' AS claims_by_anon,
+                   e.properties -> 'alias' AS alias,
+                   l.version IS NOT NULL AS changed,
+                   EXISTS (SELECT FROM merge
+                            WHERE event_uuid = e.uuid AND undone_at IS NOT NULL) AS revoked
+              FROM distinct_id d
+              JOIN event e ON e.distinct_id_id = d.id
+              LEFT JOIN ledger l ON l.person_id = e.person_id AND l.version = e.person_version
+                                AND l.event_uuid = e.uuid
+             WHERE d.id = ANY(%(ids)b::bigint[])
+               AND e.person_id IS NOT NULL
+               AND e.person_mode = 0
+               AND e.name <> ALL(%(read_only)b::text[])
+               AND e.properties ?| ARRAY['$set', '$set_once', '$unset', '$anon_distinct_id',
+                                         'alias']
+             ORDER BY d.id, e.person_version, l.version IS NULL, e.received_at, e.uuid
+            """,
+            {"ids": ids, "read_only": sorted(READ_ONLY_EVENTS)},
+        )
+        async for row in cursor:
+            yield row
+
+
+async def absorbed(
+    conn: AsyncConnection,
+    project_id: int,
+    *,
+    chain: Collection[int],
+    keys: Collection[str] | None = None,
+    since: int = 0,
+    bends: Sequence[Bend] = (),
+) -> AsyncGenerator[Absorbed, None]:
+    """Whom persons of a chain absorbed at version `since` or later, in order.
+
+    With `keys` only those that had one of them.
+    """
+    async with conn.cursor("history_absorbed", row_factory=class_row(Absorbed)) as cursor:
+        cursor.itersize = ROWS_AT_ONCE
+        await cursor.execute(
+            """
+            SELECT merge.target_id AS leaf_id, merge.target_version AS version, sent.at,
+                   person.properties, person.is_identified, person.created_at
+              FROM merge
+              JOIN person ON person.id = merge.source_id
+             CROSS JOIN LATERAL (
+                   -- Of one time, a merge comes before what else its event did.
+                   SELECT coalesce((SELECT event.received_at
+                                      FROM event_key
+                                      JOIN event USING (distinct_id_id, timestamp, uuid)
+                                     WHERE event_key.project_id = merge.project_id
+                                       AND event_key.uuid = merge.event_uuid
+                                       AND cardinality(%(after)b::bigint[]) > 0),
+                                   merge.recorded_at) AS at
+                   ) AS sent
+              LEFT JOIN LATERAL (
+                   SELECT min(after) + 1 AS version
+                     FROM unnest(%(after)b::bigint[], %(before)b::bigint[]) AS t (after, before)
+                    WHERE merge.target_version > after AND merge.target_version < before
+                   ) AS bend ON cardinality(%(after)b::bigint[]) > 0
+             WHERE merge.project_id = %(project_id)s
+               AND merge.target_id = ANY(%(chain)b::bigint[])
+               AND merge.source_id <> ALL(%(chain)b::bigint[])
+               AND merge.undone_at IS NULL
+               AND merge.target_version >= %(since)s
+               AND (%(keys)b::text[] IS NULL OR person.properties ?| %(keys)b::text[])
+             ORDER BY coalesce(bend.version, merge.target_version),
+                      CASE WHEN bend.version IS NOT NULL THEN sent.at END,
+                      merge.target_version
+            """,
+            {
+                "project_id": project_id,
+                "chain": list(chain),
+                "keys": None if keys is None else sorted(keys),
+                "since": since,
+                "after": [bend.after for bend in bends],
+                "before": [bend.before for bend in bends],
+            },
+        )
+        async for row in cursor:
+            yield row
+
+
+async def gathered(
+    conn: AsyncConnection, project_id: int, chain: Collection[int]
+) -> dict[int, Gathered]:
+    """For each person of a chain that absorbed some outside it, these."""
+    async with conn.cursor(row_factory=class_row(Gathered)) as cursor:
+        await cursor.execute(
+            """
+            SELECT merge.target_id AS person_id, count(*) AS number,
+                   min(person.created_at) AS created_at
+              FROM merge
+              JOIN person ON person.id = merge.source_id
+             WHERE merge.project_id = %(project_id)s
+               AND merge.target_id = ANY(%(chain)b::bigint[])
+               AND merge.source_id <> ALL(%(chain)b::bigint[])
+               AND merge.undone_at IS NULL
+             GROUP BY merge.target_id
+            """,
+            {"project_id": project_id, "chain": list(chain)},
+        )
+        return {row.person_id: row for row in await cursor.fetchall()}
+
+
+async def ends(conn: AsyncConnection, ids: Sequence[int]) -> dict[int, Ends]:
+    async with conn.cursor(row_factory=class_row(Ends)) as cursor:
+        await cursor.execute(
+            """
+            SELECT named.id, first.uuid, first.timestamp AS at, last.at AS last_seen_at
+              FROM unnest(%(ids)b::bigint[]) AS named (id)
+              LEFT JOIN LATERAL (
+                   SELECT uuid, timestamp
+                     FROM event
+                    WHERE distinct_id_id = named.id
+                      AND person_id IS NOT NULL
+                      AND person_mode = 0
+                      AND name <> ALL(%(read_only)b::text[])
+                    ORDER BY person_version, received_at, uuid
+                    LIMIT 1
+                   ) AS first ON true
+              LEFT JOIN LATERAL (
+                   SELECT max(timestamp) AS at
+                     FROM event
+                    WHERE distinct_id_id = named.id
+                      AND person_id IS NOT NULL
+                      AND person_mode = 0
+                      AND name <> ALL(%(read_only)b::text[])
+                      AND (properties -> '$update_person_last_seen_at') IS DISTINCT FROM 'false'
+                      AND NOT EXISTS (SELECT FROM ledger l
+                                       WHERE l.person_id = event.person_id
+                                         AND l.version = event.person_version
+                                         AND l.event_uuid = event.uuid
+                                         AND l.api_key_id IS NOT NULL)
+                   ) AS last ON true
+            """,
+            {"ids": ids, "read_only": sorted(READ_ONLY_EVENTS)},
+        )
+        return {row.id: row for row in await cursor.fetchall()}
+
+
+async def first_of_leaves(
+    conn: AsyncConnection, leaf_ids: Collection[int], *, without: Collection[int]
+) -> dict[int, Ends]:
+    """For each leaf the first event of its ids that makes a person, but for some ids."""
+    async with conn.cursor(row_factory=class_row(Ends)) as cursor:
+        await cursor.execute(
+            """
+            SELECT DISTINCT ON (d.person_id)
+                   d.person_id AS id, e.uuid, e.timestamp AS at, NULL AS last_seen_at
+              FROM distinct_id d
+              JOIN event e ON e.distinct_id_id = d.id
+             WHERE d.person_id = ANY(%(leaves)b::bigint[])
+               AND d.ended_at IS NULL
+               AND d.id <> ALL(%(without)b::bigint[])
+               AND e.person_id IS NOT NULL
+               AND e.person_mode = 0
+               AND e.name <> ALL(%(read_only)b::text[])
+             ORDER BY d.person_id, e.person_version, e.received_at, e.uuid
+            """,
+            {
+                "leaves": list(leaf_ids),
+                "without": list(without),
+                "read_only": sorted(READ_ONLY_EVENTS),
+            },
+        )
+        return {row.id: row for row in await cursor.fetchall()}
+
+
+async def last_seen(
+    conn: AsyncConnection, root_id: int, *, without: Collection[int]
+) -> datetime | None:
+    """When a root's family last sent an event that counts as being seen, but for some ids."""
+    cursor = await conn.execute(
+        """
+        WITH RECURSIVE family (id) AS (
+            SELECT %(root_id)s::bigint
+             UNION ALL
+            SELECT person.id
+              FROM family
+              JOIN person ON person.merged_into_id = family.id
+        )
+        SELECT max(e.timestamp)
+          FROM family
+          JOIN distinct_id d ON d.person_id = family.id AND d.ended_at IS NULL
+          JOIN event e ON e.distinct_id_id = d.id
+         WHERE d.id <> ALL(%(without)b::bigint[])
+           AND e.person_id IS NOT NULL
+           AND e.person_mode = 0
+           AND e.name <> ALL(%(read_only)b::text[])
+           AND (e.properties -> '$update_person_last_seen_at') IS DISTINCT FROM 'false'
+           AND NOT EXISTS (SELECT FROM ledger l
+                            WHERE l.person_id = e.person_id
+                              AND l.version = e.person_version
+                              AND l.event_uuid = e.uuid
+                              AND l.api_key_id IS NOT NULL)
+        """,
+        {"root_id": root_id, "without": list(without), "read_only": sorted(READ_ONLY_EVENTS)},
+    )
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
