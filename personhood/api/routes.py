@@ -10,6 +10,11 @@ from personhood.api import (
     activity,
     actors,
     batch,
+    bulk_delete,
+    cohort_persons,
+    cohorts,
+    deletion_status,
+    deletions,
     docs_page,
     ingestion_warnings,
     merges,
@@ -33,8 +38,14 @@ PERSONS: list[ControllerRouterHandler] = [
     person_properties.persons_delete_property,  # POST /:id/delete_property
     activity.persons_activity,  # GET         /:id/activity
     activity.persons_activity_all,  # GET     /activity
+    deletions.persons_delete,  #  DELETE      /:id
+    deletions.persons_delete_events,  # POST  /:id/delete_events
+    deletions.persons_delete_recordings,  # POST /:id/delete_recordings
+    bulk_delete.persons_bulk_delete,  # POST  /bulk_delete
+    deletion_status.persons_deletion_status,  # GET /deletion_status
     merges.merges_list,  #        GET         /:id/merges
     merges.merges_undo,  #        POST        /:id/merges/:merge_id/undo
+    cohort_persons.persons_cohorts,  # GET    /cohorts
     values.persons_values,  #     GET         /values
     batch.persons_batch_by_distinct_ids,  # POST /batch_by_distinct_ids
     batch.persons_batch_by_uuids,  # POST     /batch_by_uuids
@@ -44,6 +55,16 @@ PERSONS: list[ControllerRouterHandler] = [
     actors.persons_actors_create,  # POST     /funnel, /funnel/correlation
     actors.persons_lifecycle,  #  GET         /lifecycle
     actors.persons_stickiness,  # GET         /stickiness
+]
+COHORTS: list[ControllerRouterHandler] = [
+    cohorts.cohorts_list,  #      GET         /
+    cohorts.cohorts_create,  #    POST        /
+    cohorts.cohorts_retrieve,  #  GET         /:id
+    cohorts.cohorts_update,  #    PATCH, PUT  /:id
+    cohorts.cohorts_destroy,  #   DELETE      /:id
+    cohort_persons.cohorts_persons,  # GET    /:id/persons
+    cohort_persons.cohorts_add_persons,  # POST, PATCH /:id/add_persons_to_static_cohort
+    cohort_persons.cohorts_remove_person,  # POST, PATCH /:id/remove_person_from_static_cohort
 ]
 WARNINGS: list[ControllerRouterHandler] = [
     ingestion_warnings.ingestion_warnings_list,  # GET /
@@ -68,6 +89,8 @@ def under(path: str, handlers: list[ControllerRouterHandler], *, tag: str) -> Ro
 route_handlers: list[ControllerRouterHandler] = [
     under("/api/projects/{project_id:str}/persons", PERSONS, tag="Persons"),
     under("/api/environments/{project_id:str}/persons", PERSONS, tag="Persons (environments)"),
+    under("/api/projects/{project_id:str}/cohorts", COHORTS, tag="Cohorts"),
+    under("/api/environments/{project_id:str}/cohorts", COHORTS, tag="Cohorts (environments)"),
     under("/api/projects/{project_id:str}/ingestion_warnings", WARNINGS, tag="Ingestion warnings"),
     under(
         "/api/environments/{project_id:str}/ingestion_warnings",

@@ -33,6 +33,7 @@ from personhood.http.envelope import Error
 
 BEARER = "personal_api_key"
 ENVIRONMENTS = "environments"
+USUAL = ("GET", "POST", "PATCH", "DELETE")
 
 INTRODUCTION = """
 A self-hosted person store that official PostHog SDKs talk to.
@@ -62,6 +63,8 @@ an empty body.
 TAGS = {
     "Persons": "Who your users are: read them, find them, correct them.",
     "Persons (environments)": "The same, under the older prefix `/api/environments/`.",
+    "Cohorts": "Persons under a name.",
+    "Cohorts (environments)": "The same, under the older prefix.",
     "Ingestion warnings": "What was odd about events, for whoever sends them.",
     "Ingestion warnings (environments)": "The same, under the older prefix.",
     "health": "Whether the server lives and can work. No key needed.",
@@ -74,6 +77,7 @@ PATH_PARAMETERS: dict[str, tuple[str, str]] = {
         "b44cfe84-13e5-55bd-9d93-03bf32d61790",
     ),
     "merge_id": ("Number of the merge, as the list of merges tells it.", "3"),
+    "cohort_id": ("Number of the cohort.", "4"),
 }
 
 FORMAT = Parameter(
@@ -166,11 +170,16 @@ def responses(
 
     `bad` is how it says that the request does not fit, if that is typical of it.
     """
-    answers = {200: answer(shape, description, example)}
-    for status in errors:
-        text, usual = ERRORS[status]
-        answers[status] = answer(Error, text, bad if status == 400 else usual)
-    return answers
+    return {200: answer(shape, description, example), **refusals(errors, bad=bad)}
+
+
+def refusals(errors: Iterable[int], *, bad: Error = ERRORS[400][1]) -> dict[int, ResponseSpec]:
+    """The ways an endpoint may refuse."""
+    told = {status: ERRORS[status] for status in errors}
+    return {
+        status: answer(Error, text, bad if status == 400 else usual)
+        for status, (text, usual) in told.items()
+    }
 
 
 def answer(shape: type[Any], description: str, example: Any) -> ResponseSpec:
@@ -237,8 +246,10 @@ def operation_id(handler: HTTPRouteHandler, method: HttpMethod, path: list[Any])
     parts = [handler.handler_name]
     if ENVIRONMENTS in path:
         parts.insert(0, ENVIRONMENTS)
-    if len(handler.http_methods) > 1 and method == HttpMethod.PUT:
-        parts.append("put")
+    # Of several methods one is the usual: the others add their name.
+    usual = next(each for each in USUAL if each in handler.http_methods)
+    if method != usual:
+        parts.append(method.lower())
     if len(handler.paths) > 1:
         parts.append(str(path[-1]).strip("_/"))
     return "_".join(parts)
