@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from litestar.openapi.spec import Example
+from litestar.openapi.spec import Example, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import QueryParameter
 
-from personhood.api.wire import PersonDetail, PersonList, PersonRow
+from personhood.api.wire import PersonDetail, PersonList, PersonRow, PersonsFound
+from personhood.filters.reading import CHARACTERS_MAX, DEPTH_MAX, FILTERS_MAX, VALUES_MAX
 from personhood.http.envelope import Error
 from personhood.http.page import LIMIT_DEFAULT, LIMIT_MAX
 
@@ -43,6 +45,13 @@ PAGE = PersonList(
 
 NO_PERSON_ID = Error("validation_error", "invalid_input", ID_MALFORMED)
 
+FOUND = PersonsFound(
+    results=[ROW],
+    next_cursor="MTYyOTkyOTM1NDI1MjAwMC4xNw",
+    next_offset=None,
+    count=600,
+)
+
 LIST = f"""
 Persons of the project, the newest first. All filters must hold.
 
@@ -51,9 +60,29 @@ curl -H 'Authorization: Bearer phx_your_key' \\
   'http://127.0.0.1:8000/api/projects/@current/persons/?search=ada&limit=20'
 ```
 
-Follow `next` until it is null; a page is short only if it is the last. Here `id` is the uuid,
-unlike where a single person is read. At most {1000:,} distinct ids are shown for each person;
-reading the person shows them all.
+Follow `next` until it is null; a page is short only if it is the last. With `cursor=` (empty for
+the first page) `next` leads on by a cursor: such pages neither skip nor repeat a person, whatever
+is written between them. Their order is that of the first `created_at` a person had, which a merge
+does not lower. For filters that are too long for a URL there is `POST …/persons/search`.
+
+Here `id` is the uuid, unlike where a single person is read. At most {1000:,} distinct ids are shown
+for each person; reading the person shows them all.
+
+Scope: `person:read`.
+"""
+
+SEARCH_BY_BODY = """
+The persons of a list, found by filters in a body: the same fields as in the query of a list, with
+the same meaning, and `properties` as JSON instead of its text.
+
+```sh
+curl -X POST -H 'Authorization: Bearer phx_your_key' -H 'Content-Type: application/json' \\
+  -d '{"properties": [{"key": "plan", "value": ["team", "scale"]}], "limit": 50}' \\
+  'http://127.0.0.1:8000/api/projects/@current/persons/search/'
+```
+
+Put `next_cursor` into the body as `cursor` for the next page, until it is null. Who sends an
+`offset` gets `next_offset` instead, and pages in the order of the list.
 
 Scope: `person:read`.
 """
@@ -87,9 +116,48 @@ DISTINCT_ID = QueryParameter(
 SEARCH = QueryParameter(
     description=(
         "Only persons with this text, in any letter case, somewhere in the properties `email` or "
-        "`name`, the uuid, or a distinct id. `%` and `_` are wildcards."
+        "`name` (the first 320 characters of each), the uuid, or a distinct id. `%` and `_` are "
+        "wildcards. With three letters or digits in a row an index finds them; without, the "
+        "persons are gone through one by one."
     ),
     examples=[Example(value="ada")],
+)
+PROPERTIES = QueryParameter(
+    description=f"""
+A JSON list of property filters, all of which have to hold, or a group
+`{{"type": "AND" | "OR", "values": […]}}` of filters and groups.
+
+A filter is `{{"key": …, "value": …, "operator": …, "type": "person"}}`. `value` is text, a number,
+true or false, or a list of these: one of them has to fit, for a negation none may. Without
+`operator` it is `exact`. An empty list, and a filter without key or value, always holds. A missing
+key and null are the same; they fit no operator but the negations.
+
+* `exact`, `in`, and their negations `is_not`, `not_in`: the same text; numbers by their value.
+* `icontains`, `not_icontains`: part of the text in any letter case; `%` and `_` are wildcards.
+* `regex`, `not_regex`: found somewhere in the text. In PostgreSQL's syntax, but `\\b`, `\\B`, `\\z`
+  and `(?P<name>…)` as in RE2. Unicode classes, and flags elsewhere than at the start, are refused.
+* `starts_with`, `ends_with`, `not_starts_with`, `not_ends_with`: in the same letter case.
+* `gt`, `gte`, `lt`, `lte`, `min`, `max`: as numbers, if the value is one; as times, if it is a
+  date; else by the characters of text.
+* `between`, `not_between`: `[min, max]`, both included in what is between.
+* `is_set`, `is_not_set`.
+* `is_date_exact`, `is_date_before`, `is_date_after`: ISO 8601, seconds since 1970, or relative:
+  `-24h`, `-7d`, `-1w`, `-1m`, `-1q`, `-1y`, `dStart`, `-1mStart`, `mEnd`. A day counts from its
+  first moment; to be exactly a day is to be in it. Times without a zone are in the project's.
+* `semver_eq`, `semver_neq`, `semver_gt`, `semver_gte`, `semver_lt`, `semver_lte`, `semver_tilde`,
+  `semver_caret`, `semver_wildcard`: by three numbers; what follows them does not count.
+
+`{{"type": "cohort", "key": "id", "value": 7}}` asks for the members of a cohort,
+`"operator": "not_in"` for all others. At most {FILTERS_MAX} filters with {VALUES_MAX:,} values
+each, of {CHARACTERS_MAX:,} characters, in groups {DEPTH_MAX} deep.
+""".strip(),
+    examples=[Example(value='[{"key":"plan","value":["team","scale"],"operator":"exact"}]')],
+)
+CURSOR = QueryParameter(
+    description=(
+        "Where the page begins, as `next` has it; empty for the first page. Not together with "
+        "`offset`."
+    ),
 )
 LIMIT = QueryParameter(
     description=f"Persons on a page; {LIMIT_MAX:,} at most.",
@@ -106,4 +174,35 @@ FORMAT = QueryParameter(
     name="format",
     description="The form of the answer.",
     schema_extra={"enum": ["json"], "default": "json"},
+)
+
+SEARCH_BODY_EXAMPLE = {
+    "properties": {
+        "type": "OR",
+        "values": [
+            {"key": "plan", "value": "scale", "operator": "exact", "type": "person"},
+            {"key": "seats", "value": 50, "operator": "gt", "type": "person"},
+        ],
+    },
+    "limit": 20,
+}
+TEXT = Schema(type=OpenAPIType.STRING)
+SEARCH_BODY = Schema(
+    type=OpenAPIType.OBJECT,
+    properties={
+        "properties": Schema(
+            one_of=[
+                Schema(type=OpenAPIType.ARRAY, items=Schema(type=OpenAPIType.OBJECT)),
+                Schema(type=OpenAPIType.OBJECT, additional_properties=True),
+            ],
+            description="Property filters, as the list takes them.",
+        ),
+        "search": TEXT,
+        "email": TEXT,
+        "distinct_id": TEXT,
+        "limit": Schema(type=OpenAPIType.INTEGER, minimum=0, default=LIMIT_DEFAULT),
+        "offset": Schema(type=OpenAPIType.INTEGER, minimum=0),
+        "cursor": Schema(type=OpenAPIType.STRING, description="`next_cursor` of the last page."),
+        "include_total": Schema(type=OpenAPIType.BOOLEAN, default=False),
+    },
 )

@@ -32,6 +32,7 @@ from personhood.http.negotiated import in_form
 PERSONS: list[ControllerRouterHandler] = [
     persons.persons_list,  #      GET         /
     persons.persons_create,  #    POST        /         405: persons come from events
+    persons.persons_search,  #    POST        /search
     persons.persons_retrieve,  #  GET         /:id
     person_properties.persons_update,  # PATCH, PUT /:id
     person_properties.persons_update_property,  # POST /:id/update_property

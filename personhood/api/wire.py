@@ -43,3 +43,12 @@ class PersonList(Struct, frozen=True, kw_only=True):
     next: str | None
     previous: str | None
     count: int | UnsetType = UNSET
+
+
+class PersonsFound(Struct, frozen=True, kw_only=True):
+    """A page of persons that a body asked for, and what to put into it for the next one."""
+
+    results: list[PersonRow]
+    next_cursor: str | None
+    next_offset: int | None
+    count: int | UnsetType = UNSET

@@ -64,6 +64,13 @@ def at_offset(url: str, offset: int) -> str:
     return f"{url}{'&' if '?' in url else '?'}offset={offset}"
 
 
+def at_cursor(url: str, cursor: str) -> str:
+    """The same request, for what follows a cursor."""
+    path, _, query = url.partition("?")
+    kept = [each for each in query.split("&") if each and each.partition("=")[0] != "cursor"]
+    return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
+
+
 def absolute(*, scheme: str, host: str, path: bytes, query: bytes) -> str:
     """The URL a client asked for, from the parts that ASGI gives; the bytes are still encoded."""
     url = f"{scheme}://{host}{path.decode('latin-1')}"

@@ -1,0 +1,92 @@
+"""Searching persons: text in e-mail, name, uuid or a distinct id, in any letter case.
+
+Two ways lead to the same persons. `MATCHES` asks a person at a time: good where many match, as some
+of the newest then do. `candidates` finds them by trigram indexes: good where few do, however old.
+"""
+
+import re
+
+from psycopg import AsyncConnection, sql
+
+from personhood.store.property_filter import containing
+
+CANDIDATES_MAX = 20_000
+# Words of three letters or digits have trigrams; `%` and `_` stand for any character.
+INDEXED = re.compile(r"[^\W_]{3}")
+
+MATCHES = sql.SQL(
+    """
+    AND (
+        person.email ILIKE %(search)s
+        OR person.name ILIKE %(search)s
+        OR person.uuid::text ILIKE %(search)s
+        OR EXISTS (SELECT FROM distinct_id
+                    WHERE distinct_id.person_id = person.id
+                      AND distinct_id.ended_at IS NULL
+                      AND distinct_id.distinct_id ILIKE %(search)s)
+        OR EXISTS (
+            WITH RECURSIVE down (id) AS (
+                SELECT child.id
+                  FROM person child
+                 WHERE child.merged_into_id = person.id
+                 UNION
+                SELECT child.id
+                  FROM down
+                  JOIN person child ON child.merged_into_id = down.id
+            )
+            SELECT FROM down
+              JOIN distinct_id ON distinct_id.person_id = down.id
+             WHERE distinct_id.ended_at IS NULL
+               AND distinct_id.distinct_id ILIKE %(search)s
+        )
+    )
+    """
+)
+
+
+async def candidates(conn: AsyncConnection, project_id: int, search: str) -> list[int] | None:
+    """All persons that match, of whatever age; None if they are too many to be worth it.
+
+    The expression is that of the index `person_search`; it holds the three columns in one text, so
+    each is asked again. The project is a bigint here because its operator class knows no other.
+    """
+    if not INDEXED.search(search):
+        return None
+    cursor = await conn.execute(
+        """
+        WITH RECURSIVE own (id) AS MATERIALIZED (
+            SELECT id
+              FROM person
+             WHERE project_id = %(project_id)s::bigint
+               AND merged_into_id IS NULL
+               AND coalesce(email, '') || ' ' || coalesce(name, '') || ' ' || uuid::text
+                   ILIKE %(search)s
+               AND (email ILIKE %(search)s OR name ILIKE %(search)s OR uuid::text ILIKE %(search)s)
+        ), leaf (id) AS MATERIALIZED (
+            SELECT person_id
+              FROM distinct_id
+             WHERE project_id = %(project_id)s::bigint
+               AND ended_at IS NULL
+               AND person_id IS NOT NULL
+               AND distinct_id ILIKE %(search)s
+        ), few (id) AS MATERIALIZED (
+            (SELECT id FROM own LIMIT %(most)s) UNION ALL (SELECT id FROM leaf LIMIT %(most)s)
+        ), up (id, parent_id) AS (
+            SELECT person.id, person.merged_into_id
+              FROM few
+              JOIN person ON person.id = few.id
+             UNION
+            SELECT person.id, person.merged_into_id
+              FROM up
+              JOIN person ON person.id = up.parent_id
+        )
+        SELECT (SELECT count(*) FROM few),
+               (SELECT coalesce(array_agg(id), '{}') FROM up WHERE parent_id IS NULL)
+        """,
+        {"project_id": project_id, "search": containing(search), "most": CANDIDATES_MAX},
+        binary=True,
+        prepare=False,
+    )
+    row = await cursor.fetchone()
+    assert row is not None, "a row of values is always there"
+    return row[1] if row[0] < CANDIDATES_MAX else None
