@@ -27,6 +27,7 @@ REQUEST_BODY_BYTES_MAX = 32 * 1024 * 1024
 
 # Two keep the processor busy while the database is, and the database while the processor is.
 LANES = 2
+JOBS_POOL_SIZE = 2
 
 
 def served(settings: Settings, database_url: str) -> ASGIApp:
@@ -35,20 +36,34 @@ def served(settings: Settings, database_url: str) -> ASGIApp:
 
 
 def create_app(settings: Settings, database_url: str) -> Litestar:
-    """The application of one worker process. `app.state` has `settings`, `pool`, `ingester`."""
+    """The application of one worker process. `app.state` has `settings`, `pool`, `ingester`.
+
+    Events have connections of their own, so that nothing that the API does keeps them waiting.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with (
-            pool(database_url, size=settings.pool_size) as opened,
-            Ingester(opened, queue_bytes=settings.ingest_queue_bytes, lanes=LANES) as ingester,
-            working(settings, database_url, opened),
+            pool(
+                database_url,
+                size=settings.pool_size,
+                statement_timeout_s=settings.statement_timeout_s,
+            ) as opened,
+            pool(
+                database_url,
+                size=settings.ingest_pool_size,
+                lock_timeout_s=settings.lock_timeout_s,
+            ) as ingest_pool,
+            pool(database_url, size=JOBS_POOL_SIZE, ready=0) as jobs_pool,
+            Ingester(ingest_pool, queue_bytes=settings.ingest_queue_bytes, lanes=LANES) as ingester,
+            working(settings, database_url, jobs_pool),
         ):
             app.state.pool = opened
-            async with opened.connection() as conn:
+            app.state.ingest_pool = ingest_pool
+            async with ingest_pool.connection() as conn:
                 await event.make_partition(conn, event.month_of(datetime.now(UTC)))
             app.state.ingester = ingester
-            app.state.projects = Projects(opened)
+            app.state.projects = Projects(ingest_pool)
             app.state.lookups = lookups(opened)
             yield
 

@@ -7,32 +7,47 @@ option wins. `DATABASE_URL` is honoured as another name of `PERSONHOOD_DATABASE_
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from personhood.errors import InvalidSetting
 
 PREFIX = "PERSONHOOD_"
 
 
+# A bound's description is what a value that breaks it is answered with.
+Port = Annotated[int, Meta(ge=0, le=65535, description="a number from 0 to 65535")]
+Few = Annotated[int, Meta(ge=1, le=1000, description="a number from 1 to 1000")]
+Count = Annotated[int, Meta(ge=1, le=2**62, description="a number of at least 1")]
+Timeout = Annotated[int, Meta(ge=1, le=86_400, description="seconds, from 1 to 86400")]
+Age = Annotated[int, Meta(ge=1, le=10**10, description="seconds, at least 1")]
+Format = Annotated[
+    str, Meta(pattern="^(auto|console|json)$", description="one of auto, console and json")
+]
+Flag = Annotated[bool, Meta(description="true or false")]
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """The values in force. Sizes are in bytes, times in seconds."""
 
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: Port = 8000
     data_dir: Path = Path("data")
     database_url: str | None = None
-    workers: int = 1
+    workers: Few = 1
     bootstrap_token: str | None = None
     bootstrap_key: str | None = None
     bootstrap_owner: str | None = None
-    log_format: str = "auto"
-    trust_forwarded_for: bool = False
-    pool_size: int = 8
-    ingest_queue_bytes: int = 64 * 1024 * 1024
-    warning_retention_s: int = 30 * 24 * 3600
+    log_format: Format = "auto"
+    trust_forwarded_for: Flag = False
+    pool_size: Few = 8
+    ingest_pool_size: Few = 4
+    statement_timeout_s: Timeout = 30
+    lock_timeout_s: Timeout = 2
+    ingest_queue_bytes: Count = 64 * 1024 * 1024
+    warning_retention_s: Age = 30 * 24 * 3600
 
 
 SENTENCES: Mapping[str, str] = {
@@ -46,7 +61,10 @@ SENTENCES: Mapping[str, str] = {
     "bootstrap_owner": "E-mail address of whose key that is; the activity log tells it.",
     "log_format": "auto (colour in a terminal, JSON elsewhere), console or json.",
     "trust_forwarded_for": "Take the client's address from X-Forwarded-For (behind a proxy only).",
-    "pool_size": "Database connections for each worker process.",
+    "pool_size": "Database connections of each worker process for the API.",
+    "ingest_pool_size": "Database connections of each worker process for events alone.",
+    "statement_timeout_s": "How long a query of the API may take before it is answered 503.",
+    "lock_timeout_s": "How long events wait for a row that is locked, before they get a 503.",
     "ingest_queue_bytes": "Events waiting to be stored, in bytes; beyond it capture answers 503.",
     "warning_retention_s": "How long ingestion warnings are kept, in seconds.",
 }
@@ -55,19 +73,29 @@ SENTENCES: Mapping[str, str] = {
 def read(environ: Mapping[str, str], **options: Any) -> Settings:
     """Settings from `environ`, overlaid by the `options` that are not None.
 
-    Raises InvalidSetting when a value does not fit its type.
+    Raises InvalidSetting, naming the variable or the option, when a value does not fit.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, tuple[str, Any]] = {}
     if url := environ.get("DATABASE_URL"):
-        values["database_url"] = url
+        values["database_url"] = "DATABASE_URL", url
     for name in Settings.__struct_fields__:
         if text := environ.get(PREFIX + name.upper()):
-            values[name] = text
-    values |= {name: value for name, value in options.items() if value is not None}
+            values[name] = PREFIX + name.upper(), text
+    for name, value in options.items():
+        if value is not None:
+            values[name] = "--" + name.replace("_", "-"), value
+    types = get_type_hints(Settings, include_extras=True)
+    fit = {name: fitting(types[name], *given) for name, given in values.items()}
+    return Settings(**fit)
+
+
+def fitting(type: Any, source: str, value: Any) -> Any:
+    """`value` as `type`; `source` is where it was given."""
     try:
-        return msgspec.convert(values, Settings, strict=False, dec_hook=to_path)
-    except msgspec.ValidationError as error:
-        raise InvalidSetting(f"Setting not understood: {error}") from None
+        return msgspec.convert(value, type, strict=False, dec_hook=to_path)
+    except msgspec.ValidationError:
+        [wanted] = [each.description for each in type.__metadata__ if isinstance(each, Meta)]
+        raise InvalidSetting(f"{source} is {value!r}; it has to be {wanted}.") from None
 
 
 def to_path(type: type, value: Any) -> Any:

@@ -27,8 +27,11 @@ async def alive() -> str:
 
 @get(["/_readiness", "/_readyz"], media_type=MediaType.TEXT, tags=["health"])
 async def ready(state: State) -> Response[str]:
-    """200 when the database answers, else 503 and why."""
-    if reason := await obstacle(state.pool):
+    """200 when the database answers, else 503 and why.
+
+    By the connections that events have, which slow queries of the API do not take.
+    """
+    if reason := await obstacle(state.ingest_pool):
         return Response(reason, status_code=HTTP_503_SERVICE_UNAVAILABLE)
     return Response("ok", status_code=HTTP_200_OK)
 

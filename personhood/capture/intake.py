@@ -9,6 +9,7 @@ that is in flight waits until it has landed: events of one id happen in the orde
 
 import asyncio
 from collections import deque
+from time import monotonic
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -35,7 +36,8 @@ DATA_AT_FAULT = (pg.ProgramLimitExceeded, pg.StatementTooComplex)
 # Only these refuse an event for good: a missing column or privilege is our fault, not the client's.
 REFUSING = (*DATA_AT_FAULT, psycopg.DataError, psycopg.IntegrityError, pg.RaiseException)
 # Whoever has waited for a connection in vain has waited long enough.
-NOT_TRIED_AGAIN = (*DATA_AT_FAULT, PoolTimeout)
+NOT_TRIED_AGAIN = (*DATA_AT_FAULT, PoolTimeout, pg.LockNotAvailable)
+LOCK_PATIENCE_S = 10  # how long a group looks for those of its shares that somebody else locks out
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +46,8 @@ class Submission(Struct, eq=False):
     """One request's share of a group, and whom to tell.
 
     When it is `done`, `stored` says how many of its events were new, and `refused` why PostgreSQL
-    would not take the others. `names` are all distinct ids that it speaks of.
+    would not take the others. `names` are all distinct ids that it speaks of; one that is
+    `locked_out` has to be sent again.
     """
 
     project: Project
@@ -55,6 +58,7 @@ class Submission(Struct, eq=False):
     done: asyncio.Future[None]
     stored: int = 0
     refused: dict[UUID, str] = field(default_factory=dict)
+    locked_out: bool = False
 
 
 class Ingester:
@@ -172,30 +176,44 @@ class Ingester:
         else:
             settle(group, None)
 
-    async def store(self, shares: "list[Share]") -> None:
-        """Store the shares together; when that cannot be, in halves, down to the culprit."""
+    async def store(self, shares: "list[Share]", *, until: float | None = None) -> None:
+        """Store the shares together; when that cannot be, in halves, down to the culprit.
+
+        What somebody else has locked is a matter of time: at `until` all that are left give up.
+        """
+        if until is not None and monotonic() >= until:
+            give_up(shares)
+            return
         try:
             await self.store_together(shares)
         except (Overloaded, OSError):
             raise
+        except pg.LockNotAvailable as error:
+            if len(shares) == 1:
+                give_up(shares)
+            else:
+                until = until or monotonic() + LOCK_PATIENCE_S
+                await self.store_halves(shares, error, until=until)
         except psycopg.OperationalError as error:
             if not isinstance(error, DATA_AT_FAULT):
                 raise
-            await self.store_halves(shares, error)
+            await self.store_halves(shares, error, until=until)
         except Exception as error:
-            await self.store_halves(shares, error)
+            await self.store_halves(shares, error, until=until)
 
-    async def store_halves(self, shares: "list[Share]", error: Exception) -> None:
+    async def store_halves(
+        self, shares: "list[Share]", error: Exception, *, until: float | None
+    ) -> None:
         if len(shares) > 1:
             middle = len(shares) // 2
-            await self.store(shares[:middle])
-            await self.store(shares[middle:])
+            await self.store(shares[:middle], until=until)
+            await self.store(shares[middle:], until=until)
             return
         [(submission, events, warnings)] = shares
         if len(events) > 1:
             middle = len(events) // 2
-            await self.store([(submission, events[:middle], warnings)])
-            await self.store([(submission, events[middle:], [])])
+            await self.store([(submission, events[:middle], warnings)], until=until)
+            await self.store([(submission, events[middle:], [])], until=until)
         elif events and isinstance(error, REFUSING):
             await self.refuse(submission, events[0], error)
         else:
@@ -253,12 +271,21 @@ def gather(shares: list[Share]) -> list[Work]:
     return list(works.values())
 
 
+def give_up(shares: list[Share]) -> None:
+    """Their clients are told to send them again, when whoever holds the lock may have let go."""
+    log.warning("events not stored, somebody else has locked their persons", requests=len(shares))
+    for submission, _, _ in shares:
+        submission.locked_out = True
+
+
 def settle(group: list[Submission], error: Exception | None) -> None:
     for submission in group:
         if submission.done.done():
             continue  # the client has gone
         if error is not None:
             submission.done.set_exception(error)
+        elif submission.locked_out:
+            submission.done.set_exception(Overloaded())
         else:
             submission.done.set_result(None)
 

@@ -9,12 +9,10 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from personhood import tokens
-from personhood.errors import InvalidSetting
 from personhood.settings import PREFIX, SENTENCES, Settings, read
 
 DEFAULTS = Settings()
 PORT_MAX = 65535
-LOG_FORMATS = ("auto", "console", "json")
 
 
 def option(name: str, **more: Any) -> Parameter:
@@ -38,14 +36,8 @@ def examples(*lines: str) -> str:
 
 
 def settings(environ: Mapping[str, str] = os.environ, **options: Any) -> Settings:
-    """The settings in force, each within its bounds."""
+    """The settings in force, tokens and keys well-formed."""
     found = read(environ, **options)
-    if not 0 <= found.port <= PORT_MAX:
-        raise InvalidSetting(f"The port must be between 0 and {PORT_MAX}.")
-    if found.workers < 1 or found.pool_size < 1:
-        raise InvalidSetting("At least one worker and one database connection are needed.")
-    if found.log_format not in LOG_FORMATS:
-        raise InvalidSetting(f"The log format must be one of {', '.join(LOG_FORMATS)}.")
     if found.bootstrap_token is not None:
         tokens.check_token(found.bootstrap_token)
     if found.bootstrap_key is not None:

@@ -44,6 +44,7 @@ STATUSES: dict[type[errors.ApiError], int] = {
     errors.Throttled: 429,
 }
 RETRY_AFTER_S = {429: 60, 503: 1}
+TOO_SLOW_RETRY_AFTER_S = 30
 
 
 class Error(Struct, frozen=True):
@@ -106,10 +107,21 @@ def unavailable(
     request: Request[Any, Any, Any], error: psycopg.OperationalError | errors.Overloaded
 ) -> Response[Error]:
     """No database, or no free connection to it in time: the same request may work in a moment."""
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return too_slow(request)
     log.warning("unavailable", path=request.scope["path"], error=repr(error))
     busy = isinstance(error, errors.Overloaded)
     detail = "Others write the same at this moment." if busy else "The database does not answer."
     return respond(503, Error("server_error", "service_unavailable", f"{detail} Please try again."))
+
+
+def too_slow(request: Request[Any, Any, Any]) -> Response[Error]:
+    """PostgreSQL stopped a query at its `statement_timeout`. At once it would only take as long."""
+    log.warning("query_timeout", path=request.scope["path"])
+    detail = "The query took too long and was stopped. Ask for less, or try again later."
+    answer = respond(503, Error("server_error", "query_timeout", detail))
+    answer.headers["Retry-After"] = str(TOO_SLOW_RETRY_AFTER_S)
+    return answer
 
 
 def crash(request: Request[Any, Any, Any], error: Exception) -> Response[Error]:

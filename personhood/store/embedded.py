@@ -42,7 +42,7 @@ CONFIGURATION = """\
 # Written at each start; put your own settings into postgresql.conf, below the include.
 listen_addresses = ''
 unix_socket_directories = '{socket_folder}'
-max_connections = 100
+max_connections = 200
 shared_buffers = {shared_buffers_mb}MB
 effective_cache_size = {cache_mb}MB
 max_wal_size = 4GB

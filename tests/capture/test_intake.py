@@ -20,12 +20,14 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from personhood.capture import intake
 from personhood.capture.intake import Ingester
 from personhood.errors import BadCapture, Overloaded
 from personhood.model import Event, Project
 from personhood.store import embedded
 from personhood.store import project as project_store
 from personhood.store.pool import Pool
+from personhood.store.pool import pool as make_pool
 from tests import laws
 from tests.laws import NOW
 from tests.sdk.test_crash import check, sending, stop, wait_for_answers
@@ -342,3 +344,58 @@ def memory() -> tuple[int, int]:
     """Objects, and bytes."""
     gc.collect()
     return sys.getallocatedblocks(), psutil.Process().memory_info().rss
+
+
+@pytest.fixture
+async def impatient(database: str, shop: Project) -> AsyncIterator[Ingester]:
+    """An ingester that does not wait long for what somebody else has locked."""
+    async with (
+        make_pool(database, size=2, lock_timeout_s=1) as opened,
+        Ingester(opened, queue_bytes=10**6) as ingester,
+    ):
+        yield ingester
+
+
+async def test_a_person_that_a_stranger_has_locked_holds_up_nobody_else(
+    database: str, pool: Pool, shop: Project, impatient: Ingester
+) -> None:
+    for name in ("ada", "bob"):
+        await impatient.ingest(shop, laws.work(shop, [setting(name, seen=0)]).events, [], size=1)
+    changes = {
+        name: laws.work(shop, [setting(name, seen=1)]).events
+        for name in ("bob", "p0", "p1", "ada", "p2", "p3", "p4")
+    }
+
+    async def send(names: list[str]) -> dict[str, int | BaseException]:
+        answers = await asyncio.gather(
+            *(impatient.ingest(shop, changes[name], [], size=1) for name in names),
+            return_exceptions=True,
+        )
+        return dict(zip(names, answers, strict=True))
+
+    with psycopg.connect(database) as stranger:
+        stranger.execute("SELECT FROM person WHERE properties @> '{\"seen\": 0}' FOR UPDATE")
+        sent = await send(list(changes))
+        assert isinstance(sent.pop("ada"), Overloaded)
+        assert isinstance(sent.pop("bob"), Overloaded)
+        assert sent == dict.fromkeys(sent, 1)
+    assert await send(list(changes)) == dict.fromkeys(sent, 0) | {"ada": 1, "bob": 1}
+    async with pool.connection() as conn:
+        cursor = await conn.execute("SELECT properties ->> 'seen' FROM person")
+        assert await cursor.fetchall() == [("1",)] * len(changes)
+
+
+async def test_when_everything_is_locked_all_are_told_before_long(
+    database: str, shop: Project, impatient: Ingester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "LOCK_PATIENCE_S", 0.5)
+    works = [laws.work(shop, [setting(f"p{n}", seen=1)]).events for n in range(50)]
+
+    async def send() -> list[int | BaseException]:
+        sending = [impatient.ingest(shop, events, [], size=1) for events in works]
+        return await asyncio.gather(*sending, return_exceptions=True)
+
+    with psycopg.connect(database) as stranger:
+        stranger.execute("LOCK TABLE person")
+        assert all(isinstance(answer, Overloaded) for answer in await send())
+    assert await send() == [1] * len(works)

@@ -113,6 +113,20 @@ async def test_a_database_that_is_away_is_503(client: httpx.AsyncClient, error: 
     }
 
 
+async def test_a_query_that_was_stopped_is_503_and_is_not_to_come_back_at_once(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await answer_to(psycopg.errors.QueryCanceled("canceling statement"), client)
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 1
+    assert answer.json() == {
+        "type": "server_error",
+        "code": "query_timeout",
+        "detail": "The query took too long and was stopped. Ask for less, or try again later.",
+        "attr": None,
+    }
+
+
 async def test_a_lost_race_is_503_and_does_not_blame_the_database(
     client: httpx.AsyncClient,
 ) -> None:
