@@ -27,6 +27,7 @@ from personhood.store import deletion_preview as preview
 from personhood.store.pool import Pool
 
 SETTLE_WAIT_S = 2.0
+SETTLED_AT_ONCE_MAX = 50_000  # distinct ids; more are left to a job, so that nobody waits for it
 UNSETTLED_AGE_S = 60.0
 UNSETTLED_PER_PASS = 1000
 
@@ -132,6 +133,7 @@ async def forget(
     await deletion_count.start(conn, ids)
     await forgetting.end_ids(conn, ids)
     await forgetting.leave_cohorts(conn, ids)
+    await forgetting.delete_splits(conn, ids)
     await forgetting.delete_merges(conn, ids)
     await forgetting.delete_ledger(conn, ids)
     await forgetting.delete_persons(conn, ids)
@@ -196,7 +198,11 @@ async def settle_soon(pool: Pool, receipts: Sequence[Deletion]) -> None:
     What comes in the way is left to `settle_left`; the receipts tell that they are not done yet.
     """
     try:
-        if not await settle(pool, receipts):
+        async with pool.connection() as conn:
+            few = await deletion_count.has_few_ids(
+                conn, [each.id for each in receipts], most=SETTLED_AT_ONCE_MAX
+            )
+        if not (few and await settle(pool, receipts)):
             log.info("deletions are settled later", receipts=len(receipts))
     except (OperationalError, PoolTimeout, OSError) as error:
         log.warning("deletions are settled later", receipts=len(receipts), reason=str(error))

@@ -43,6 +43,20 @@ async def start(conn: AsyncConnection, ids: Sequence[int]) -> None:
     )
 
 
+async def has_few_ids(conn: AsyncConnection, ids: Sequence[int], *, most: int) -> bool:
+    """Whether the profiles had `most` distinct ids together, or fewer."""
+    cursor = await conn.execute(
+        """
+        SELECT coalesce(sum(before), 0) <= %(most)s
+          FROM deletion_count
+         WHERE deletion_id = ANY(%(ids)b::bigint[])
+           AND kind = 'ids'
+        """,
+        {"ids": list(ids), "most": most},
+    )
+    return await cursor.fetchone() == (True,)
+
+
 async def verify(conn: AsyncConnection, ids: Sequence[int]) -> None:
     """Look for what should be gone with the profiles, and note what is left.
 

@@ -129,6 +129,37 @@ async def delete_merges(conn: AsyncConnection, deletions: Sequence[int]) -> None
     )
 
 
+async def delete_splits(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    """Splits that one of the persons had a part in: they cannot be undone without it."""
+    await conn.execute(
+        """
+        WITH touched AS (
+            SELECT found.id
+              FROM deletion_person
+             CROSS JOIN LATERAL (
+                   SELECT id FROM split WHERE person_id = deletion_person.person_id
+                    UNION ALL
+                   SELECT split_id FROM split_person WHERE person_id = deletion_person.person_id
+                   ) AS found
+             WHERE deletion_person.deletion_id = ANY(%(deletions)b::bigint[])
+             UNION
+            SELECT split_person.split_id
+              FROM deletion_target
+              JOIN split_person ON split_person.distinct_id_id = deletion_target.distinct_id_id
+             WHERE deletion_target.deletion_id = ANY(%(deletions)b::bigint[])
+        ),
+        persons AS (
+            DELETE FROM split_person USING touched WHERE split_id = touched.id
+        ),
+        merges AS (
+            DELETE FROM split_merge USING touched WHERE split_id = touched.id
+        )
+        DELETE FROM split USING touched WHERE split.id = touched.id
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
 async def leave_cohorts(conn: AsyncConnection, deletions: Sequence[int]) -> None:
     await conn.execute(
         """
