@@ -10,12 +10,15 @@ from personhood.api import cursor as cursors
 from personhood.api import person_filter, tagged
 from personhood.api import persons_docs as docs
 from personhood.api.asked import Asked, flag, lookups_of, pool_of, resolve, url_of
+from personhood.api.person_export import export
 from personhood.api.present import ROW_DISTINCT_IDS_MAX, detail, displayed, row
 from personhood.api.schema import READ_ERRORS, WRITE_ERRORS, Described, responses, with_body
 from personhood.api.wire import PersonDetail, PersonList, PersonRow, PersonsFound
 from personhood.errors import InvalidInput, MethodNotAllowed
 from personhood.http import json_body
 from personhood.http import page as pages
+from personhood.http.accept import is_csv_wanted
+from personhood.http.streamed import Streamed
 from personhood.model import BIGINT_MAX, Properties
 from personhood.store import person_lookup, person_page
 from personhood.store.person_filter import Filter
@@ -42,12 +45,14 @@ async def persons_list(
     offset: Annotated[str | None, docs.OFFSET] = None,
     cursor: Annotated[str | None, docs.CURSOR] = None,
     include_total: Annotated[str | None, docs.INCLUDE_TOTAL] = None,
-    form: Annotated[str | None, docs.FORMAT] = None,
-) -> PersonList:
+    all: Annotated[str | None, docs.ALL] = None,
+) -> PersonList | Streamed:
     project, page = request.auth.project, pages.page(limit, offset)
     filter = person_filter.filter_of(
         project, email=email, distinct_id=distinct_id, search=search, properties=properties
     )
+    if is_csv_wanted():
+        return await export(request, filter, all=flag(all, attr="all"))
     counted = include_total is not None
     url = url_of(request)
     if cursor is not None:
@@ -77,9 +82,11 @@ async def persons_list(
     operation_class=with_body(docs.SEARCH_BODY, docs.SEARCH_BODY_EXAMPLE),
     responses=responses(PersonsFound, "A page.", docs.FOUND, errors=WRITE_ERRORS),
 )
-async def persons_search(request: Asked) -> PersonsFound:
+async def persons_search(request: Asked) -> PersonsFound | Streamed:
     body = await json_body.read(request)
     filter = person_filter.in_body(body, request.auth.project)
+    if is_csv_wanted():
+        return await export(request, filter, all=flag(body.get("all"), attr="all"))
     limit, offset = (written_number(body, name) for name in ("limit", "offset"))
     page, cursor = pages.page(limit, offset), person_filter.text_in(body, "cursor")
     counted = flag(body.get("include_total"), attr="include_total")

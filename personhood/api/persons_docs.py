@@ -68,6 +68,15 @@ does not lower. For filters that are too long for a URL there is `POST …/perso
 Here `id` is the uuid, unlike where a single person is read. At most {1000:,} distinct ids are shown
 for each person; reading the person shows them all.
 
+As CSV, the whole list is one file: `limit` and `offset` do not count, but it ends after {300_000:,}
+persons unless you say `all=true`. It shows one moment, however long it takes to read, and breaks
+off visibly if it cannot be finished.
+
+```sh
+curl -OJ -H 'Authorization: Bearer phx_your_key' \\
+  'http://127.0.0.1:8000/api/projects/@current/persons.csv?all=true'
+```
+
 Scope: `person:read`.
 """
 
@@ -82,7 +91,8 @@ curl -X POST -H 'Authorization: Bearer phx_your_key' -H 'Content-Type: applicati
 ```
 
 Put `next_cursor` into the body as `cursor` for the next page, until it is null. Who sends an
-`offset` gets `next_offset` instead, and pages in the order of the list.
+`offset` gets `next_offset` instead, and pages in the order of the list. As CSV, all that is found
+is one file, as for a list.
 
 Scope: `person:read`.
 """
@@ -176,6 +186,9 @@ FORMAT = QueryParameter(
     schema_extra={"enum": ["json"], "default": "json"},
 )
 
+ALL_TOLD = "Of CSV only: all persons, also beyond 300,000."
+ALL = QueryParameter(description=ALL_TOLD, schema_extra={"type": "boolean", "default": False})
+
 SEARCH_BODY_EXAMPLE = {
     "properties": {
         "type": "OR",
@@ -204,5 +217,6 @@ SEARCH_BODY = Schema(
         "offset": Schema(type=OpenAPIType.INTEGER, minimum=0),
         "cursor": Schema(type=OpenAPIType.STRING, description="`next_cursor` of the last page."),
         "include_total": Schema(type=OpenAPIType.BOOLEAN, default=False),
+        "all": Schema(type=OpenAPIType.BOOLEAN, default=False, description=ALL_TOLD),
     },
 )

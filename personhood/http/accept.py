@@ -33,6 +33,10 @@ SUFFIX = "personhood_suffix"
 wanted: ContextVar[Form] = ContextVar("wanted", default=Form.JSON)
 
 
+def is_csv_wanted() -> bool:
+    return wanted.get() is Form.CSV
+
+
 def check(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
     """Find out the form and keep it as `wanted`. Raises NotFound, NotAcceptable."""
     offered = JSON_OR_CSV if connection.route_handler.opt.get(OFFERS_CSV) else JSON_ONLY

@@ -47,7 +47,7 @@ class Negotiated:
             nonlocal emptied
             if message["type"] == "http.response.start":
                 headers = list(message["headers"])
-                if accept.wanted.get() is Form.CSV and is_json(headers):
+                if accept.is_csv_wanted() and is_json(headers):
                     headers, emptied = without_body(headers), True
                 message["headers"] = [*headers, VARY]
             elif message["type"] == "http.response.body" and emptied:
@@ -71,7 +71,7 @@ def without_body(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]
 
 async def in_form(response: Response[Any]) -> Response[Any]:
     """An answer that has `results`, or is a list, as CSV if that is wanted."""
-    if accept.wanted.get() is not Form.CSV or response.media_type not in (None, "application/json"):
+    if not accept.is_csv_wanted() or response.media_type not in (None, "application/json"):
         return response
     results = results_of(response.content)
     if results is None:
@@ -95,12 +95,11 @@ async def in_form(response: Response[Any]) -> Response[Any]:
 def results_of(content: Any) -> list[JSON] | None:
     """The rows of an answer. Where they go by keys, each has its own in a column `key`."""
     found = content if isinstance(content, list) else field(content, "results")
-    found = msgspec.to_builtins(found, builtin_types=sheet.KEPT_TYPES, str_keys=True)
-    match found:
-        case list():
-            return found
-        case dict():
-            return [{"key": key, **of_row(value)} for key, value in found.items()]
+    match sheet.plain(found):
+        case list(rows):
+            return rows
+        case dict(rows):
+            return [{"key": key, **of_row(value)} for key, value in rows.items()]
         case _:
             return None
 

@@ -11,6 +11,8 @@ from datetime import date, datetime
 from io import StringIO
 from typing import Any
 
+import msgspec
+
 from personhood.model import JSON
 
 MEDIA_TYPE = "text/csv"
@@ -23,17 +25,31 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
+def plain(content: Any) -> JSON:
+    """Structs as objects and so on; what `KEPT_TYPES` names stays."""
+    return msgspec.to_builtins(content, builtin_types=KEPT_TYPES, str_keys=True)
+
+
 def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return sorted({name for row in rows for name in row})
 
 
 def lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
     """Header and rows, in chunks; nothing at all if there is no column."""
-    if not columns:
-        return
+    if columns:
+        yield header(columns)
+        yield from body(columns, rows)
+
+
+def header(columns: Sequence[str]) -> bytes:
+    text = StringIO()
+    csv.writer(text).writerow(map(safe, columns))
+    return text.getvalue().encode()
+
+
+def body(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
     text = StringIO()
     writer = csv.writer(text)
-    writer.writerow(map(safe, columns))
     for row in rows:
         writer.writerow([cell(row.get(name)) for name in columns])
         if text.tell() >= CHUNK_CHARACTERS:

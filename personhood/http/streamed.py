@@ -1,0 +1,70 @@
+"""An answer that is made while it is sent: it ends with its client, or visibly before its end.
+
+The next chunk is made when the last one is taken: a slow client holds as little as a fast one.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import structlog
+from litestar import Response
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+log = structlog.get_logger(__name__)
+
+STALL_S = 60  # that a client may leave a chunk waiting for
+
+
+class CutOff(Exception):
+    """The rest of an answer cannot be made: the server breaks the connection off."""
+
+
+class Streamed(Response[bytes]):
+    """Chunks as they come. What fails before the first of them should be found out before."""
+
+    def __init__(
+        self, chunks: AsyncGenerator[bytes, None], *, headers: dict[str, str], media_type: str
+    ) -> None:
+        super().__init__(b"", headers=headers, media_type=media_type, status_code=200)
+        self.chunks = chunks
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIApp:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self.answer
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the end, or until the client leaves. Raises CutOff."""
+        sending = asyncio.create_task(self.send_all(send))
+        leaving = asyncio.create_task(left(receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                log.info("client_left", path=scope["path"])
+            else:
+                sending.result()
+        except Exception as error:
+            # The traceback may hold somebody's data; the log is not the place for it.
+            log.error("answer_cut_off", path=scope["path"], error=type(error).__name__)
+            raise CutOff from None
+        finally:
+            leaving.cancel()
+            sending.cancel()
+            await asyncio.gather(sending, leaving, return_exceptions=True)
+
+    async def send_all(self, send: Send) -> None:
+        headers = [
+            (b"content-type", f"{self.media_type}; charset=utf-8".encode()),
+            *((name.lower().encode(), value.encode()) for name, value in self.headers.items()),
+        ]
+        async with aclosing(self.chunks) as chunks:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            async for chunk in chunks:
+                async with asyncio.timeout(STALL_S):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
