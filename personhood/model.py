@@ -201,6 +201,44 @@ class ActivityKind(StrEnum):
     DELETED = "deleted"
 
 
+class Split(Struct, frozen=True, kw_only=True):
+    """Distinct ids that left a person, which was at `version` after it."""
+
+    id: int
+    project_id: int
+    person_id: int
+    version: int
+    at: datetime
+    api_key_id: int | None = None
+    undone_at: datetime | None = None
+    undone_version: int | None = None
+
+
+class SplitRole(StrEnum):
+    """What a split did to a person: it kept its name, became one (again), is merged and lost
+    something, or stands in for a merged one that went."""
+
+    KEPT = "kept"
+    MOVED = "moved"
+    FROZEN = "frozen"
+    STAND_IN = "stand_in"
+
+
+class SplitPerson(Struct, frozen=True, kw_only=True):
+    """A person that a split concerned, as it was before it if it was there: then with a version.
+
+    `leaf_id` is where `distinct_id_id` came from, or for whom it stands in.
+    """
+
+    person_id: int
+    role: SplitRole
+    distinct_id_id: int | None = None
+    leaf_id: int | None = None
+    version: int | None = None
+    is_identified: bool | None = None
+    created_at: datetime | None = None
+
+
 class Cause(Struct, frozen=True, kw_only=True):
     """Why an entry is there: an event of a distinct id, or a key's request, or both."""
 

@@ -57,7 +57,9 @@ def undone(family: Family, link: Link) -> Undone:
         parents={each.source_id: each.target_id for each in earlier},
     )
     root = replay.root
-    revoked = family.revoked | ({link.event_uuid} if link.event_uuid else set())
+    revoked = family.revoked
+    if link.event_uuid is not None:
+        revoked = revoked | {link.event_uuid}
     links = list(earlier)
     steps: list[Step] = [*later, *family.writes]
     for step in sorted(steps, key=lambda step: key(step, family.bends)):

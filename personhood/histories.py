@@ -1,0 +1,170 @@
+"""What is stored of persons, as steps to go through again, and the entries that tell the outcome.
+
+Shared by the verbs that change what has been: `merges` and `splits`.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TypeAlias, cast
+from uuid import UUID
+
+from personhood.identity import properties
+from personhood.identity.merge import claim_of
+from personhood.identity.replay import Bend, Key, Link, State, Write, key, place
+from personhood.model import (
+    JSON,
+    Cause,
+    Entry,
+    EntryKind,
+    Event,
+    Merge,
+    Person,
+    Properties,
+)
+from personhood.store.event import Written
+from personhood.store.history import Absorbed, Sent
+
+Item: TypeAlias = Link | Write | Absorbed
+Keyed: TypeAlias = tuple[Key, Item]
+
+
+def event_of(row: Written, name: str) -> Event:
+    """The event as the rules see it; `name` is its sender's."""
+    said: Properties = {"alias": row.alias}
+    if row.claims_by_anon:
+        said["$anon_distinct_id"] = row.anon_distinct_id
+    return Event(
+        uuid=row.uuid,
+        name=row.name,
+        distinct_id=name,
+        timestamp=row.timestamp,
+        received_at=row.received_at,
+        properties=b"",
+        claim=claim_of(row.name, said, distinct_id=name),
+        set=as_object(row.set),
+        set_once=as_object(row.set_once),
+        unset=properties.unset_keys(row.unset),
+    )
+
+
+def as_object(value: JSON) -> Properties:
+    return cast(Properties, value) if isinstance(value, dict) else {}
+
+
+def write_of(row: Sent) -> Write:
+    sent = event_of(row, row.text)
+    return Write(
+        version=row.person_version,
+        # Of one version, the event that made it came first: the others found it made.
+        order=(int(not row.changed), row.received_at, row.uuid.int),
+        leaf_id=row.leaf_id,
+        event=sent,
+        claims=sent.claim.source if sent.claim and not row.revoked else None,
+    )
+
+
+def write_told(entry: Entry, leaf_id: int) -> Write:
+    """The write that an entry tells of, whose event is no longer stored."""
+    change = Event(
+        uuid=entry.cause.event_uuid or UUID(int=0),
+        name="$set",
+        distinct_id="",
+        timestamp=entry.at,
+        received_at=entry.at,
+        properties=b"",
+        set=entry.after,
+        unset=tuple(entry.before.keys() - entry.after.keys()),
+    )
+    return Write(
+        version=entry.version,
+        order=(0, entry.at, change.uuid.int),
+        leaf_id=leaf_id,
+        event=change,
+    )
+
+
+def link_of(row: Merge) -> Link:
+    return Link(
+        merge_id=row.id,
+        version=row.target_version,
+        source_id=row.source_id,
+        target_id=row.target_id,
+        source_leaf_id=row.source_leaf_id,
+        target_leaf_id=row.target_leaf_id,
+        event_uuid=row.event_uuid,
+        at=row.recorded_at,
+    )
+
+
+async def keyed(rows: AsyncIterator[Item], bends: list[Bend]) -> AsyncGenerator[Keyed, None]:
+    async for row in rows:
+        if isinstance(row, Absorbed):
+            yield (place(row.version, row.at, bends), 0, None), row
+        else:
+            yield key(row, bends), row
+
+
+async def in_order(*streams: AsyncGenerator[Keyed, None]) -> AsyncGenerator[Item, None]:
+    """Several ordered streams as one."""
+    heads: dict[int, Keyed] = {}
+
+    async def advance(number: int) -> None:
+        head = await anext(streams[number], None)
+        if head is not None:
+            heads[number] = head
+
+    for number in range(len(streams)):
+        await advance(number)
+    while heads:
+        number = min(heads, key=lambda number: (heads[number][0], number))
+        yield heads.pop(number)[1]
+        await advance(number)
+
+
+def properties_before(row: Person, entries: Sequence[Entry]) -> Properties:
+    """What a person's properties were before its last entries, the first of which comes first."""
+    found = dict(row.properties)
+    for entry in reversed(entries):
+        for name in entry.after:
+            found.pop(name, None)
+        found.update(entry.before)
+    return found
+
+
+def same(row: Person, state: State) -> bool:
+    return (
+        row.created_at == (state.created_at or row.created_at)
+        and row.is_identified == state.is_identified
+        and not properties.difference(row.properties, state.properties)
+    )
+
+
+def told(
+    row: Person, state: State, *, kind: EntryKind, by: Cause, source_id: int | None = None
+) -> Entry:
+    """The entry that leads from the row to the state; its version is the row's."""
+    change = properties.difference(row.properties, state.properties)
+    created_at = None if row.created_at == state.created_at else state.created_at
+    return Entry(
+        person_id=row.id,
+        version=row.version,
+        kind=kind,
+        at=datetime.now(UTC),
+        cause=by,
+        before=change.before,
+        after=change.after,
+        is_identified=None if row.is_identified == state.is_identified else state.is_identified,
+        created_at=created_at,
+        source_id=source_id,
+    )
+
+
+def take(row: Person, state: State) -> None:
+    row.properties = state.properties
+    row.is_identified = state.is_identified
+    row.created_at = state.created_at or row.created_at
+
+
+async def listed(items: Iterable[Item]) -> AsyncGenerator[Item, None]:
+    for item in items:
+        yield item

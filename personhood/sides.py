@@ -1,0 +1,389 @@
+"""The sides of a split: what each would be, had its distinct ids been by themselves all the time.
+
+Both come of what is stored, gone through from the beginning. Of those who leave that is all that
+they sent. Of what stays, only the persons are gone through that those who leave were part of: the
+*chain* from their leaves to the root. Keys that those who leave never wrote are not asked for.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, Collection
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from uuid import UUID
+
+from msgspec import Struct, field
+from psycopg import AsyncConnection
+
+from personhood.histories import (
+    Item,
+    in_order,
+    keyed,
+    link_of,
+    listed,
+    properties_before,
+    write_of,
+    write_told,
+)
+from personhood.identity.properties import FILTERED
+from personhood.identity.replay import (
+    CREATOR,
+    Bend,
+    Link,
+    Replay,
+    State,
+    Write,
+    absorb,
+    copied,
+    key,
+    names_another,
+    write,
+)
+from personhood.identity.split import concerned, overlaid
+from personhood.model import DistinctId, Entry, EntryKind, Person, Project
+from personhood.store import distinct_id, entry, history, merge, person, person_lookup, split
+from personhood.store.history import Absorbed, Ends, Sent
+
+
+class Ground(Struct, kw_only=True):
+    """What the store knows of a root and of the ids that are to leave it.
+
+    `rows` are the chain's persons, `firsts` their first entries; `founders` are the ids that they
+    were made for, `homes` the leaves that those have now. `apart` are names that may not count as
+    the same person: those that leave, and that left before. `makers` are the events that made
+    a person.
+    """
+
+    project: Project
+    root: Person
+    moved: list[DistinctId]
+    rows: dict[int, Person]
+    links: list[Link]
+    firsts: dict[int, Entry]
+    founders: dict[int, int]
+    homes: dict[int, int]
+    bends: list[Bend]
+    apart: set[str]
+    makers: set[UUID] = field(default_factory=set)
+
+    def leaf(self, moved: DistinctId) -> int:
+        assert moved.person_id is not None, "an id of a person has a leaf"
+        return moved.person_id
+
+    @property
+    def moved_ids(self) -> list[int]:
+        return [each.id for each in self.moved]
+
+
+class Alone(Struct, kw_only=True):
+    """Those who leave, by surrogate id, and all keys that they ever wrote."""
+
+    states: dict[int, State] = field(default_factory=dict)
+    seen: dict[int, datetime | None] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
+
+
+async def survey(
+    conn: AsyncConnection, project: Project, root: Person, *, moved: list[DistinctId]
+) -> Ground:
+    leaves = {each.person_id for each in moved if each.person_id is not None}
+    links = [link_of(each) for each in await merge.above(conn, project.id, leaves)]
+    chain = {root.id, *leaves}
+    chain |= {id for link in links for id in (link.source_id, link.target_id)}
+    rows = await person.by_ids(conn, chain)
+    firsts = await entry.firsts(conn, project.id, chain)
+    founders = {id: found for id, each in firsts.items() if (found := founder(each)) is not None}
+    gained = {id for each in firsts.values() for id in each.ids}
+    gone = await split.names_gone(conn, project.id, chain)
+    return Ground(
+        project=project,
+        root=root,
+        moved=moved,
+        rows=rows,
+        links=sorted(links + unrecorded(rows, links), key=lambda link: link.version),
+        firsts=firsts,
+        founders=founders,
+        homes=await distinct_id.leaves_of(conn, gained | set(founders.values())),
+        bends=await split.bends(conn, project.id, chain),
+        apart=gone | {each.distinct_id for each in moved},
+    )
+
+
+def founder(first: Entry) -> int | None:
+    """The id that a person was made for."""
+    return first.cause.distinct_id_id or next(iter(first.ids), None)
+
+
+def unrecorded(rows: dict[int, Person], links: list[Link]) -> list[Link]:
+    """Pointers of which no merge tells."""
+    sources = {link.source_id for link in links}
+    return [
+        Link(
+            merge_id=0,
+            version=row.version + 1,
+            source_id=id,
+            target_id=row.merged_into_id,
+            source_leaf_id=id,
+            target_leaf_id=row.merged_into_id,
+        )
+        for id, row in rows.items()
+        if id not in sources and row.merged_into_id in rows
+    ]
+
+
+# Those who leave
+
+
+async def alone(conn: AsyncConnection, ground: Ground) -> Alone:
+    """Each id that leaves, as it would be by itself."""
+    ids = ground.moved_ids
+    ends = await history.ends(conn, ids)
+    lost = await told_only(conn, ground)
+    unseen = [id for id in ids if ends[id].uuid is None and not lost[id]]
+    named = await entry.first_named(
+        conn, ground.project.id, person_ids=list(ground.rows), ids=unseen
+    )
+    result, claims = Alone(), defaultdict[int, set[str]](set)
+    pending: dict[int, deque[Write]] = {}
+    for id in ids:
+        found = lost[id]
+        result.states[id] = beginning(ends[id], found, named=named.get(id))
+        result.seen[id] = hour(ends[id].last_seen_at)
+        pending[id] = deque(
+            write_told(each, id) for each in found if each.kind is not EntryKind.CREATED
+        )
+        for each in found:
+            result.written |= each.before.keys() | each.after.keys()
+    async for row in history.of_ids(conn, ids):
+        step, before = write_of(row), pending[row.distinct_id_id]
+        if row.uuid == ends[row.distinct_id_id].uuid:
+            step = making(step)
+        while before and key(before[0], []) < key(step, []):
+            write(result.states[row.distinct_id_id], before.popleft(), identifies=False)
+        write(result.states[row.distinct_id_id], step, identifies=False)
+        result.written |= keys_of(step)
+        if step.claims is not None and names_another(step):
+            claims[row.distinct_id_id].add(step.claims)
+    for id, rest in pending.items():
+        for step in rest:
+            write(result.states[id], step, identifies=False)
+    result.written -= {CREATOR}
+    await identify(conn, ground, result, claims=claims)
+    return result
+
+
+async def told_only(conn: AsyncConnection, ground: Ground) -> dict[int, list[Entry]]:
+    """What those who leave wrote by events that are no longer stored."""
+    found: dict[int, list[Entry]] = {id: [] for id in ground.moved_ids}
+    async for each in entry.orphans(
+        conn, ground.project.id, person_ids=list(ground.rows), of_ids=ground.moved_ids
+    ):
+        if each.cause.distinct_id_id is not None:
+            found[each.cause.distinct_id_id].append(each)
+    return found
+
+
+def beginning(ends: Ends, lost: list[Entry], *, named: datetime | None) -> State:
+    """The person that the id's first event makes, or nothing but the time when it was named."""
+    first = next(iter(lost), None)
+    if first is not None and first.kind is EntryKind.CREATED:
+        return State(dict(first.after), False, first.created_at)
+    if ends.uuid is not None:
+        return State({CREATOR: str(ends.uuid)}, False, ends.at)
+    at = named if first is None else first.at
+    return State({}, False, at or datetime.now(UTC))
+
+
+def making(step: Write) -> Write:
+    """The write of an event that makes its person: there is nothing yet that it could unset."""
+    step.event.unset = ()
+    return step
+
+
+def keys_of(step: Write) -> set[str]:
+    return {*step.event.set, *step.event.set_once, *step.event.unset}
+
+
+def hour(at: datetime | None) -> datetime | None:
+    return None if at is None else at.replace(minute=0, second=0, microsecond=0)
+
+
+async def identify(
+    conn: AsyncConnection, ground: Ground, result: Alone, *, claims: dict[int, set[str]]
+) -> None:
+    """An id is identified by itself if it claimed to be somebody who is of another family."""
+    texts = sorted({text for named in claims.values() for text in named} - ground.apart)
+    found = await distinct_id.find(conn, ground.project.id, texts)
+    leaves = [row.person_id for row in found.ids.values() if row.person_id is not None]
+    roots = await person_lookup.roots_of(conn, leaves)
+    family = {
+        text
+        for text, row in found.ids.items()
+        if row.person_id in roots and roots[row.person_id].id == ground.root.id
+    }
+    for id, named in claims.items():
+        result.states[id].is_identified = bool(named - family - ground.apart)
+
+
+# What stays
+
+
+async def left(conn: AsyncConnection, ground: Ground, written: set[str]) -> dict[int, State]:
+    """Each person of the chain, as it is without those who leave; of nobody there is no state."""
+    moved = set(ground.moved_ids)
+    orphaned = {id for id in ground.rows if not is_founded(ground, id, moved)}
+    states = await beginnings(conn, ground, orphaned=orphaned)
+    waiting = False
+    for id, each in (await history.gathered(conn, ground.project.id, list(ground.rows))).items():
+        state = states[id]
+        if state.created_at is None:
+            waiting = True
+        else:
+            state.created_at = min(state.created_at, each.created_at)
+            state.is_identified = True
+    keys = concerned(written)
+    replay = None
+    if not (keys & FILTERED or waiting):
+        replay = await gone_through(conn, ground, states, keys=keys)
+    if replay is None:
+        keys = keys | FILTERED
+        replay = await gone_through(conn, ground, states, keys=None)
+        assert replay is not None, "all that was written has been gone through"
+    found: dict[int, State] = {}
+    for id, row in ground.rows.items():
+        state = replay.frozen.get(id) or replay.states[id]
+        if state.created_at is None and id == ground.root.id:
+            # An id that was only ever named stays alone.
+            state.created_at = row.created_at
+        if state.created_at is not None:
+            changed = keys | {CREATOR} if id in orphaned else keys
+            state.properties = overlaid(row.properties, state.properties, keys=changed)
+            found[id] = state
+    return found
+
+
+async def beginnings(
+    conn: AsyncConnection, ground: Ground, *, orphaned: set[int]
+) -> dict[int, State]:
+    """What the chain's persons were when they were made; of `orphaned` ones, by the first event of
+    those who stay.
+
+    Of a person whose making no entry tells, what it had before its entries is its own.
+    """
+    moved = set(ground.moved_ids)
+    firsts = await history.first_of_leaves(conn, orphaned, without=moved)
+    untold = [id for id in ground.rows if not is_told(ground, id)]
+    entries = await entry.of_persons(conn, ground.project.id, untold)
+    states: dict[int, State] = {}
+    for id, row in ground.rows.items():
+        if id in untold:
+            before = properties_before(row, entries.get(id, []))
+            states[id] = State(before, row.is_identified, row.created_at)
+        elif id in orphaned:
+            first = firsts.get(id)
+            states[id] = (
+                State({}) if first is None else State({CREATOR: str(first.uuid)}, False, first.at)
+            )
+        else:
+            made = ground.firsts[id]
+            stay = {each for each in made.ids if ground.homes.get(each) == id}
+            states[id] = State(dict(made.after), len(stay - moved) > 1, made.created_at)
+    makers = {each.uuid for each in firsts.values()}
+    makers |= {each.cause.event_uuid for each in ground.firsts.values()}
+    ground.makers = {uuid for uuid in makers if uuid is not None}
+    return states
+
+
+def is_told(ground: Ground, id: int) -> bool:
+    """Whether the ledger begins with the person's making."""
+    first = ground.firsts.get(id)
+    return first is not None and first.kind in (EntryKind.CREATED, EntryKind.SPLIT)
+
+
+def is_founded(ground: Ground, id: int, moved: Collection[int]) -> bool:
+    """Whether whom a person was made for is still there."""
+    first, by = ground.firsts.get(id), ground.founders.get(id)
+    if first is None or not is_told(ground, id):
+        return True
+    return (
+        first.kind is EntryKind.CREATED
+        and by is not None
+        and by not in moved
+        and ground.homes.get(by) == id
+    )
+
+
+async def gone_through(
+    conn: AsyncConnection, ground: Ground, states: dict[int, State], *, keys: set[str] | None
+) -> Replay | None:
+    """The chain at its end. With `keys` only these are right, and None tells that they do not do:
+    what else was written depends on them."""
+    chain, project_id = list(ground.rows), ground.project.id
+    replay = Replay(states={id: copied(state) for id, state in states.items()})
+    for link in ground.links:
+        replay.merge(link.source_id, link.target_id)
+    claims = any(
+        row.is_identified and not (replay.frozen.get(id) or replay.states[id]).is_identified
+        for id, row in ground.rows.items()
+    )
+    if keys is not None and not (keys or claims):
+        return replay
+    replay = Replay(states={id: copied(state) for id, state in states.items()})
+    rows = history.of_chain(
+        conn,
+        project_id,
+        chain=chain,
+        without=ground.moved_ids,
+        keys=keys,
+        claims=claims,
+        bends=ground.bends,
+    )
+    lost = entry.orphans(conn, project_id, person_ids=chain, without=ground.moved_ids, keys=keys)
+    others = history.absorbed(conn, project_id, chain=chain, keys=keys, bends=ground.bends)
+    async with AsyncExitStack() as stack:
+        for stream in (rows, lost, others):
+            stack.push_async_callback(stream.aclose)
+        steps = in_order(
+            keyed(listed(ground.links), ground.bends),
+            keyed(others, ground.bends),
+            keyed(writes_of(rows, ground.makers), ground.bends),
+            keyed(of_family(conn, ground, lost), ground.bends),
+        )
+        async for item in steps:
+            if isinstance(item, Write) and keys is not None and FILTERED & item.event.set.keys():
+                return None
+            take_step(replay, item, apart=ground.apart)
+    return replay
+
+
+def take_step(replay: Replay, item: Item, *, apart: Collection[str]) -> None:
+    match item:
+        case Link():
+            replay.merge(item.source_id, item.target_id)
+        case Absorbed():
+            gained = State(item.properties, item.is_identified, item.created_at)
+            absorb(gained, into=replay.states[replay.root(item.leaf_id)])
+        case Write():
+            replay.write(item, identifies=item.claims not in apart)
+
+
+async def writes_of(
+    rows: AsyncGenerator[Sent, None], makers: Collection[UUID]
+) -> AsyncGenerator[Write, None]:
+    async for row in rows:
+        step = write_of(row)
+        yield making(step) if row.uuid in makers else step
+
+
+async def of_family(
+    conn: AsyncConnection, ground: Ground, lost: AsyncGenerator[Entry, None]
+) -> AsyncGenerator[Write, None]:
+    """What ids wrote that still belong to the root."""
+    known: dict[int, bool] = {}
+    async for each in lost:
+        id = each.cause.distinct_id_id
+        if id is not None and id not in known:
+            leaves = (await distinct_id.leaves_of(conn, [id])).values()
+            roots = await person_lookup.roots_of(conn, leaves)
+            known[id] = any(root.id == ground.root.id for root in roots.values())
+        if id is not None and known[id]:
+            yield write_told(each, each.person_id)
