@@ -1,6 +1,10 @@
 """What `personhood serve` prints once it answers: all that a first event takes."""
 
+import os
+import shlex
+import shutil
 import sys
+from pathlib import Path
 from textwrap import dedent
 
 from rich.console import Console
@@ -17,6 +21,16 @@ PLACEHOLDER = "phx_..."
 
 
 def show(settings: Settings, made: Bootstrapped) -> None:
+    """Print the page. That nobody reads it any more, as after `| head -2`, is no reason to stop."""
+    try:
+        print_page(settings, made)
+        sys.stdout.flush()
+    except OSError:
+        # What is left in the buffer would be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_page(settings: Settings, made: Bootstrapped) -> None:
     """Facts in a frame and what is to be pasted outside of it; in a pipe, plain lines."""
     base = f"http://{shown(local((settings.host, settings.port)))}"
     rows = facts(settings, made, base)
@@ -35,8 +49,7 @@ def show(settings: Settings, made: Bootstrapped) -> None:
         print(f"personhood {__version__}")
         for name, value, note in rows:
             print(f"  {name:<9} {value}{f'  ({note})' if note else ''}")
-    console.print(snippets(base, made), markup=False, style=None)
-    sys.stdout.flush()
+    print(snippets(base, made))
 
 
 def facts(settings: Settings, made: Bootstrapped, base: str) -> list[tuple[str, str, str]]:
@@ -58,8 +71,22 @@ def about_the_key(settings: Settings, made: Bootstrapped) -> str:
 
 
 def how_to_make_a_key(settings: Settings) -> str:
-    where = "" if settings.database_url else f" --data-dir {settings.data_dir}"
-    return f"personhood key create --scopes '*'{where}"
+    """To be pasted as it is. A database URL stays in the environment: it may hold a password."""
+    where = ""
+    if settings.database_url is None:
+        where = f" --data-dir {shlex.quote(str(settings.data_dir.expanduser().resolve()))}"
+    return f"{program()} key create --scopes '*'{where}"
+
+
+def program() -> str:
+    """This program, as a shell finds it."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py" or not called.exists():
+        return f"{shlex.quote(sys.executable)} -m personhood"
+    found = shutil.which(called.name)
+    if found is not None and called.samefile(found):
+        return called.name
+    return shlex.quote(str(called))
 
 
 def snippets(base: str, made: Bootstrapped) -> str:

@@ -16,7 +16,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.server import KEY, TOKEN, Server, run, serving
+from tests.server import DEADLINE_S, KEY, TOKEN, Server, command, environment, run, serving
 
 WITHOUT_PRESETS: dict[str, str | None] = {
     "PERSONHOOD_BOOTSTRAP_TOKEN": None,
@@ -48,7 +48,50 @@ def test_it_prints_what_a_first_event_takes(database: str) -> None:
     with serving(DATABASE_URL=database, **WITHOUT_PRESETS) as again:
         assert again.token == server.token
         assert server.key not in again.output
-        assert "personhood key create --scopes '*'" in again.output
+        command = f"{sys.executable} -m personhood key create --scopes '*'"
+        assert f"another one: {command})" in again.output
+        made = subprocess.run(
+            command, shell=True, env={**os.environ, "DATABASE_URL": database},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        [key] = re.findall(r"phx_[A-Za-z0-9]{43}", made.stdout)
+        again.key = key
+        assert persons(again).status_code == 200
+
+
+@pytest.mark.parametrize("lines_read", [0, 1])
+def test_it_goes_on_when_nobody_reads_what_it_prints(database: str, lines_read: int) -> None:
+    """As after `personhood serve | head -1`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        command("serve", "--port", str(port)),
+        env=environment({"DATABASE_URL": database, "PERSONHOOD_BOOTSTRAP_TOKEN": TOKEN}),
+        stdout=writing, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        os.close(writing)
+        with open(reading) as pipe:
+            for _ in range(lines_read):
+                assert pipe.readline().startswith("personhood ")
+        while True:
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/_readiness").status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.05)
+        for _ in range(10):  # until what prints has had its time
+            assert httpx.post(f"http://127.0.0.1:{port}/e/", json=EVENT).status_code == 200
+            time.sleep(0.05)
+        process.terminate()
+        _, said = process.communicate(timeout=DEADLINE_S)
+        assert (process.returncode, said) == (0, "")
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
