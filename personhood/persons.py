@@ -90,7 +90,7 @@ async def make_partitions(pool: Pool, works: Sequence[Work]) -> None:
 
 
 async def apply_work(conn: AsyncConnection, work: Work, *, locking: bool = False) -> Outcome:
-    await gate.enter(conn, work.project.id)
+    #await gate.enter(conn, work.project.id)
     events = await unknown(conn, work)
     world = await read_world(conn, work, events)
     if locking and world.persons:
@@ -106,7 +106,11 @@ async def apply_work(conn: AsyncConnection, work: Work, *, locking: bool = False
         rows = [event.Row(each, fold(world, each)) for each in events]
         texts = texts_of(world)
     await claim_rows(conn, world)
-    await write_world(conn, world, texts)
+    async with conn.pipeline():
+        # Nothing is asked between these, so they go together.
+        await write_world(conn, world, texts)
+        if rows:
+            await event.insert_keys(conn, work.project.id, rows)
     if groups := group_rules.folded(events, types):
         await group.merge_all(conn, work.project.id, groups)
     if rows:
@@ -212,10 +216,12 @@ async def claim_rows(conn: AsyncConnection, world: World) -> None:
     joined = [each.id for each in world.attached if each.distinct_id not in world.unstored]
     if joined and len(await distinct_id.lock_personless(conn, joined)) < len(joined):
         raise Stale
-    touched = (world.changed.keys() | world.seen.keys()) - world.created.keys()
+    changed = world.changed.keys() - world.created.keys()
+    touched = changed | (world.seen.keys() - world.created.keys())
     if touched:
         locked = await person.lock(conn, touched)
-        if any(locked.get(id) != world.versions[id] for id in touched):
+        # Who was only seen may have changed, but must not have merged into somebody.
+        if touched > locked.keys() or any(locked[id] != world.versions[id] for id in changed):
             raise Stale
 
 
@@ -242,7 +248,7 @@ async def write_world(conn: AsyncConnection, world: World, texts: Mapping[int, b
         await person.see_all(conn, seen)
     if world.merges:
         await merge.insert_all(conn, project_id, world.merges)
-        for each in world.merges:
-            await person.compress(conn, source_id=each.source_id, target_id=each.target_id)
+        sources = [each.source_id for each in world.merges]
+        await person.compress(conn, {source: world.top(source) for source in sources})
     if world.entries:
         await entry.insert_all(conn, project_id, world.entries)

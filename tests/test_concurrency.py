@@ -333,7 +333,8 @@ async def test_a_family_is_shortened_without_waiting_for_who_still_takes_a_child
 
 
 async def is_waiting(conn: psycopg.AsyncConnection) -> bool:
-    return (await conn.execute("SELECT 1 FROM pg_locks WHERE NOT granted")).rowcount > 0
+    waiting = await conn.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+    return bool(await waiting.fetchall())
 
 
 class History:

@@ -93,11 +93,13 @@ class World(Struct, kw_only=True):
     def root(self, text: str) -> Person | None:
         """The person that an id belongs to now."""
         person_id = self.ids[text].person_id
-        if person_id is None:
-            return None
+        return None if person_id is None else self.persons[self.top(person_id)]
+
+    def top(self, person_id: int) -> int:
+        """The root above a person."""
         while (parent := self.parents.get(person_id)) is not None:
             person_id = parent
-        return self.persons[person_id]
+        return person_id
 
 
 def fold(world: World, event: Event) -> Applied:

@@ -1,6 +1,6 @@
 """Distinct ids: the rows that events refer to, and the way from a text to its person."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from personhood.model import DistinctId, Person
+from personhood.store import arrays
 
 FIND_ROUNDS_MAX = 100
 
@@ -65,7 +66,7 @@ async def leaves(conn: AsyncConnection, project_id: int, texts: Sequence[str]) -
            AND d.distinct_id = ANY(%(texts)b::text[])
            AND d.ended_at IS NULL
         """,
-        {"project_id": project_id, "texts": texts},
+        {"project_id": project_id, "texts": arrays.texts(texts)},
         binary=True,
     )
     found = Found(ids={}, persons={}, parents={})
@@ -90,7 +91,7 @@ async def person_rows(conn: AsyncConnection, ids: Sequence[int]) -> list[tuple[A
           FROM person
          WHERE id = ANY(%(ids)b::bigint[])
         """,
-        {"ids": ids},
+        {"ids": arrays.int8s(ids)},
         binary=True,
     )
     return await cursor.fetchall()
@@ -134,7 +135,11 @@ async def reserve(
                               AND p.uuid = t.uuid) AS uuid_taken
               FROM unnest(%(texts)b::text[], %(uuids)b::uuid[]) AS t (distinct_id, uuid)
             """,
-            {"project_id": project_id, "texts": texts, "uuids": uuids},
+            {
+                "project_id": project_id,
+                "texts": arrays.texts(texts),
+                "uuids": arrays.uuids(uuids),
+            },
         )
         return await cursor.fetchall()
 
@@ -151,7 +156,7 @@ async def lock_personless(conn: AsyncConnection, ids: Iterable[int]) -> list[int
          ORDER BY id
            FOR UPDATE
         """,
-        {"ids": sorted(ids)},
+        {"ids": arrays.int8s(sorted(ids))},
     )
     return [row[0] async for row in cursor]
 
@@ -166,11 +171,11 @@ async def insert_all(conn: AsyncConnection, ids: Sequence[DistinctId]) -> None:
                       %(generations)b::int[], %(persons)b::bigint[])
         """,
         {
-            "ids": [row.id for row in ids],
-            "projects": [row.project_id for row in ids],
-            "texts": [row.distinct_id for row in ids],
-            "generations": [row.generation for row in ids],
-            "persons": [row.person_id for row in ids],
+            "ids": arrays.int8s([row.id for row in ids]),
+            "projects": arrays.int8s([row.project_id for row in ids]),
+            "texts": arrays.texts([row.distinct_id for row in ids]),
+            "generations": arrays.int4s([row.generation for row in ids]),
+            "persons": arrays.int8s([row.person_id for row in ids]),
         },
     )
 
@@ -184,7 +189,10 @@ async def attach_all(conn: AsyncConnection, ids: Sequence[DistinctId]) -> None:
           FROM unnest(%(ids)b::bigint[], %(persons)b::bigint[]) AS t (id, person_id)
          WHERE d.id = t.id
         """,
-        {"ids": [row.id for row in ids], "persons": [row.person_id for row in ids]},
+        {
+            "ids": arrays.int8s([row.id for row in ids]),
+            "persons": arrays.int8s([row.person_id for row in ids]),
+        },
     )
 
 
@@ -202,3 +210,123 @@ async def of_persons(conn: AsyncConnection, ids: Iterable[int]) -> list[Distinct
             {"ids": list(ids)},
         )
         return await cursor.fetchall()
+
+
+async def of_family(conn: AsyncConnection, root_id: int, *, limit: int) -> list[DistinctId]:
+    """The live ids of a root and of all that was ever merged into it, the oldest rows of them."""
+    async with conn.cursor(row_factory=class_row(DistinctId)) as cursor:
+        await cursor.execute(
+            """
+            WITH RECURSIVE family (id) AS (
+                SELECT %(root_id)s::bigint
+                 UNION ALL
+                SELECT person.id
+                  FROM family
+                  JOIN person ON person.merged_into_id = family.id
+            )
+            SELECT d.id, d.project_id, d.distinct_id, d.person_id, d.generation
+              FROM family
+             CROSS JOIN LATERAL (
+                   SELECT id, project_id, distinct_id, person_id, generation
+                     FROM distinct_id
+                    WHERE person_id = family.id
+                      AND ended_at IS NULL
+                    ORDER BY id
+                    LIMIT %(limit)s
+                   ) AS d
+             ORDER BY d.id
+             LIMIT %(limit)s
+            """,
+            {"root_id": root_id, "limit": limit},
+        )
+        return await cursor.fetchall()
+
+
+async def leaves_of(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, int]:
+    """The leaf of each of these rows that is live and has one."""
+    cursor = await conn.execute(
+        """
+        SELECT id, person_id
+          FROM distinct_id
+         WHERE id = ANY(%(ids)b::bigint[])
+           AND person_id IS NOT NULL
+           AND ended_at IS NULL
+        """,
+        {"ids": list(ids)},
+        binary=True,
+    )
+    return dict(await cursor.fetchall())
+
+
+async def any_but(conn: AsyncConnection, root_id: int, *, without: Collection[int]) -> bool:
+    """Whether a root's family has any live id but some."""
+    cursor = await conn.execute(
+        """
+        WITH RECURSIVE family (id) AS (
+            SELECT %(root_id)s::bigint
+             UNION ALL
+            SELECT person.id
+              FROM family
+              JOIN person ON person.merged_into_id = family.id
+        )
+        SELECT FROM family
+         CROSS JOIN LATERAL (
+               SELECT FROM distinct_id
+                WHERE person_id = family.id
+                  AND ended_at IS NULL
+                  AND id <> ALL(%(without)b::bigint[])
+                LIMIT 1
+               ) AS other
+         LIMIT 1
+        """,
+        {"root_id": root_id, "without": list(without)},
+    )
+    return await cursor.fetchone() is not None
+
+
+async def counts_around(
+    conn: AsyncConnection, leaf_ids: Iterable[int], *, without: Collection[int], most: int
+) -> dict[int, tuple[int, int]]:
+    """For each leaf how many live ids it has but some, and how many persons point at it.
+
+    Neither is counted beyond `most`.
+    """
+    cursor = await conn.execute(
+        """
+        SELECT leaf.id,
+               (SELECT count(*)
+                  FROM (SELECT FROM distinct_id
+                         WHERE person_id = leaf.id
+                           AND ended_at IS NULL
+                           AND id <> ALL(%(without)b::bigint[])
+                         LIMIT %(most)s) AS own),
+               (SELECT count(*)
+                  FROM (SELECT FROM person
+                         WHERE merged_into_id = leaf.id
+                         LIMIT %(most)s) AS below)
+          FROM unnest(%(leaves)b::bigint[]) AS leaf (id)
+        """,
+        {"leaves": list(leaf_ids), "without": list(without), "most": most},
+    )
+    return {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+
+
+async def move_leaves(
+    conn: AsyncConnection, targets: Mapping[int, int], *, without: Collection[int] = ()
+) -> None:
+    """Bind all live ids of some leaves, but some, to other leaves: `targets`, by leaf."""
+    await conn.execute(
+        """
+        UPDATE distinct_id d
+           SET person_id = t.target_id
+          FROM unnest(%(sources)b::bigint[], %(targets)b::bigint[]) AS t (source_id, target_id)
+         WHERE d.person_id = t.source_id
+           AND d.ended_at IS NULL
+           AND d.id <> ALL(%(without)b::bigint[])
+        """,
+        {
+            "sources": list(targets),
+            "targets": list(targets.values()),
+            "without": list(without),
+        },
+    )

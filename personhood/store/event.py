@@ -13,6 +13,7 @@ from personhood.identity import group
 from personhood.identity.fold import Applied
 from personhood.model import JSON, Event, PersonMode
 from personhood.raw_json import spliced
+from personhood.store import arrays
 from personhood.store.copying import copy_in, int8, jsonb, microseconds, text
 
 FIRST_MONTH = (1990, 1)
@@ -44,35 +45,39 @@ async def known(conn: AsyncConnection, project_id: int, uuids: Sequence[UUID]) -
          WHERE project_id = %(project_id)s
            AND uuid = ANY(%(uuids)b::uuid[])
         """,
-        {"project_id": project_id, "uuids": uuids},
+        {"project_id": project_id, "uuids": arrays.uuids(uuids)},
         binary=True,
     )
     return {row[0] async for row in cursor}
 
 
-KEY = struct.Struct("!hi16siqiqiq").pack
 EVENT = struct.Struct("!hiqiqiqi16s").pack
 MODE = struct.Struct("!ih").pack
+
+
+async def insert_keys(conn: AsyncConnection, project_id: int, rows: Sequence[Row]) -> None:
+    """Raises UniqueViolation (event_key_pkey) when somebody else stored one of them meanwhile."""
+    # By uuid, so that two groups with the same events wait for one another in one order only.
+    rows = sorted(rows, key=lambda row: row.event.uuid.bytes)
+    await conn.execute(
+        """
+        INSERT INTO event_key (project_id, uuid, distinct_id_id, timestamp)
+        SELECT %(project_id)s, *
+          FROM unnest(%(uuids)b::uuid[], %(distinct_ids)b::bigint[], %(times)b::timestamptz[])
+        """,
+        {
+            "project_id": project_id,
+            "uuids": arrays.uuids([row.event.uuid for row in rows]),
+            "distinct_ids": arrays.int8s([row.applied.distinct_id_id for row in rows]),
+            "times": arrays.times([row.event.timestamp for row in rows]),
+        },
+    )
 
 
 async def insert_all(
     conn: AsyncConnection, project_id: int, rows: Sequence[Row], *, types: Mapping[str, int]
 ) -> None:
-    """Store events; `types` are the indexes of the group types that they name.
-
-    Raises UniqueViolation (event_key_pkey) when somebody else stored one of them meanwhile.
-    """
-    packed = [pack(project_id, row, types) for row in rows]
-    # By uuid, so that two groups with the same events wait for one another in one order only.
-    keys = sorted(key for key, _ in packed)
-    await copy_in(
-        conn,
-        b"""
-        COPY event_key (uuid, project_id, distinct_id_id, timestamp)
-        FROM STDIN (FORMAT BINARY)
-        """,
-        keys,
-    )
+    """Store events; `types` are the indexes of the group types that they name."""
     await copy_in(
         conn,
         b"""
@@ -80,26 +85,30 @@ async def insert_all(
                     person_version, person_mode, elements_chain, properties)
         FROM STDIN (FORMAT BINARY)
         """,
-        [event for _, event in packed],
+        [pack(project_id, row, types) for row in rows],
     )
 
 
-def pack(project_id: int, row: Row, types: Mapping[str, int]) -> tuple[bytes, bytes]:
-    """The rows of `event_key` and of `event`."""
+def pack(project_id: int, row: Row, types: Mapping[str, int]) -> bytes:
     event, applied = row.event, row.applied
-    uuid, at, id = event.uuid.bytes, microseconds(event.timestamp), applied.distinct_id_id
-    key = KEY(4, 16, uuid, 8, project_id, 8, id, 8, at)
+    raw = row.properties(types)
     parts = (
-        EVENT(11, 8, project_id, 8, id, 8, at, 16, uuid),
+        EVENT(
+            11,
+            8, project_id,
+            8, applied.distinct_id_id,
+            8, microseconds(event.timestamp),
+            16, event.uuid.bytes,
+        ),
         text(event.name),
         int8(microseconds(event.received_at)),
         int8(applied.person_id),
         int8(applied.version),
         MODE(2, applied.mode),
         text(event.elements_chain),
-        jsonb(row.properties(types)),
-    )
-    return key, b"".join(parts)
+        jsonb(raw),
+    )  # fmt: skip
+    return b"".join(parts)
 
 
 class Written(Struct, frozen=True, kw_only=True):

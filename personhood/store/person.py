@@ -4,11 +4,13 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from personhood.model import Person
+from personhood.store import arrays
 
 CHILDREN_COMPRESSED_MAX = 100
 
@@ -23,7 +25,7 @@ async def lock(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, int]:
          ORDER BY id
            FOR NO KEY UPDATE
         """,
-        {"ids": sorted(ids)},
+        {"ids": arrays.int8s(sorted(ids))},
         binary=True,
     )
     return {id: version async for id, version, parent in cursor if parent is None}
@@ -63,8 +65,8 @@ async def insert_all(
         """,
         columns(persons, texts)
         | {
-            "projects": [person.project_id for person in persons],
-            "uuids": [person.uuid for person in persons],
+            "projects": arrays.int8s([person.project_id for person in persons]),
+            "uuids": arrays.uuids([person.uuid for person in persons]),
         },
     )
 
@@ -105,32 +107,43 @@ async def see_all(conn: AsyncConnection, persons: Sequence[Person]) -> None:
          WHERE p.id = t.id
         """,
         {
-            "ids": [person.id for person in persons],
-            "seen": [person.last_seen_at for person in persons],
+            "ids": arrays.int8s([person.id for person in persons]),
+            "seen": arrays.times([person.last_seen_at for person in persons]),
         },
     )
 
 
-async def compress(conn: AsyncConnection, *, source_id: int, target_id: int) -> None:
-    """Point what had merged into the source at the target, while it is few: reads walk less.
+async def compress(conn: AsyncConnection, targets: Mapping[int, int]) -> None:
+    """Point what had merged into each source at its target, while it is few: reads walk less.
 
     Larger families keep their way by two steps or more; it is as correct. So does a child that
     somebody holds, taking it for a root still: to wait for it could be to wait for each other.
     """
     await conn.execute(
         """
-        UPDATE person
-           SET merged_into_id = %(target_id)s
-         WHERE id IN (SELECT id
-                        FROM person
-                       WHERE merged_into_id = %(source_id)s
-                         FOR NO KEY UPDATE SKIP LOCKED)
-           AND (SELECT count(*)
-                  FROM (SELECT FROM person
-                         WHERE merged_into_id = %(source_id)s
-                         LIMIT %(most)s + 1) AS child) <= %(most)s
+        UPDATE person p
+           SET merged_into_id = child.target_id
+          FROM (SELECT held.id, t.target_id
+                  FROM unnest(%(sources)b::bigint[], %(targets)b::bigint[])
+                    AS t (source_id, target_id)
+                 CROSS JOIN LATERAL (
+                       SELECT id
+                         FROM person
+                        WHERE merged_into_id = t.source_id
+                          FOR NO KEY UPDATE SKIP LOCKED
+                       ) AS held
+                 WHERE (SELECT count(*)
+                          FROM (SELECT FROM person
+                                 WHERE merged_into_id = t.source_id
+                                 LIMIT %(most)s + 1) AS few) <= %(most)s
+               ) AS child
+         WHERE p.id = child.id
         """,
-        {"source_id": source_id, "target_id": target_id, "most": CHILDREN_COMPRESSED_MAX},
+        {
+            "sources": arrays.int8s(list(targets)),
+            "targets": arrays.int8s(list(targets.values())),
+            "most": CHILDREN_COMPRESSED_MAX,
+        },
     )
 
 
@@ -147,13 +160,81 @@ async def point(conn: AsyncConnection, ids: Iterable[int], *, target_id: int) ->
     )
 
 
+async def point_away(conn: AsyncConnection, ids: Iterable[int], *, target_id: int) -> None:
+    """Let all that point at one of these persons point at the target instead."""
+    await conn.execute(
+        """
+        UPDATE person
+           SET merged_into_id = %(target_id)s
+         WHERE merged_into_id = ANY(%(ids)b::bigint[])
+        """,
+        {"ids": sorted(ids), "target_id": target_id},
+    )
+
+
+async def reserve(conn: AsyncConnection, number: int) -> list[int]:
+    """Ids for persons that are yet to be made."""
+    cursor = await conn.execute(
+        """
+        SELECT nextval('person_id_seq')
+          FROM generate_series(1, %(number)s)
+        """,
+        {"number": number},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def by_uuids(
+    conn: AsyncConnection, project_id: int, uuids: Sequence[UUID]
+) -> dict[UUID, int]:
+    """Who has which of these uuids, merged persons too."""
+    cursor = await conn.execute(
+        """
+        SELECT uuid, id
+          FROM person
+         WHERE project_id = %(project_id)s
+           AND uuid = ANY(%(uuids)b::uuid[])
+        """,
+        {"project_id": project_id, "uuids": uuids},
+        binary=True,
+    )
+    return dict(await cursor.fetchall())
+
+
+async def see_exactly(conn: AsyncConnection, persons: Sequence[Person]) -> None:
+    """Write `last_seen_at` of locked persons as it is, also when it is earlier than before."""
+    await conn.execute(
+        """
+        UPDATE person p
+           SET last_seen_at = t.last_seen_at
+          FROM unnest(%(ids)b::bigint[], %(seen)b::timestamptz[]) AS t (id, last_seen_at)
+         WHERE p.id = t.id
+        """,
+        {
+            "ids": [person.id for person in persons],
+            "seen": [person.last_seen_at for person in persons],
+        },
+    )
+
+
+async def delete_all(conn: AsyncConnection, project_id: int, ids: Iterable[int]) -> None:
+    await conn.execute(
+        """
+        DELETE FROM person
+         WHERE project_id = %(project_id)s
+           AND id = ANY(%(ids)b::bigint[])
+        """,
+        {"project_id": project_id, "ids": list(ids)},
+    )
+
+
 def columns(persons: Sequence[Person], texts: Mapping[int, bytes]) -> dict[str, object]:
     return {
-        "ids": [person.id for person in persons],
-        "properties": [texts[person.id].decode() for person in persons],
-        "identified": [person.is_identified for person in persons],
-        "created": [person.created_at for person in persons],
-        "seen": [person.last_seen_at for person in persons],
-        "versions": [person.version for person in persons],
-        "parents": [person.merged_into_id for person in persons],
+        "ids": arrays.int8s([person.id for person in persons]),
+        "properties": arrays.raw_texts([texts[person.id] for person in persons]),
+        "identified": arrays.booleans([person.is_identified for person in persons]),
+        "created": arrays.times([person.created_at for person in persons]),
+        "seen": arrays.times([person.last_seen_at for person in persons]),
+        "versions": arrays.int8s([person.version for person in persons]),
+        "parents": arrays.int8s([person.merged_into_id for person in persons]),
     }
