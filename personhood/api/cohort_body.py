@@ -2,10 +2,12 @@
 
 from uuid import UUID
 
+from personhood.api import person_filter
 from personhood.api.cohorts_docs import DESCRIPTION_CHARACTERS_MAX, NAME_CHARACTERS_MAX
-from personhood.cohorts import Members
+from personhood.cohorts import Members, Selection
 from personhood.errors import InvalidInput
-from personhood.model import JSON, Properties
+from personhood.filters import tree
+from personhood.model import JSON, Project, Properties
 
 
 def name(body: Properties) -> str:
@@ -57,6 +59,22 @@ def members(body: Properties, *, uuids: str) -> Members:
         list(dict.fromkeys(uuids_of(body.get(uuids), attr=uuids))),
         list(dict.fromkeys(distinct_ids_of(body.get("distinct_ids")))),
     )
+
+
+def selection(body: Properties, project: Project) -> Selection | None:
+    """Whom its `filters` choose; None if they choose nobody in particular.
+
+    Incomplete filters, which a list passes over, are refused: a cohort stays what it was made.
+    """
+    given = body.get("filters")
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise InvalidInput("Expected a JSON object.", attr="filters")
+    filter = person_filter.filter_of(project, properties=given.get("properties"), strict=True)
+    if not any(tree.questions(filter.properties)):
+        return None
+    return Selection(filter, given)
 
 
 def uuids_of(given: JSON, *, attr: str) -> list[UUID]:

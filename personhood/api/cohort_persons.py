@@ -5,9 +5,11 @@ from typing import Annotated
 from litestar import get, route
 from litestar.enums import HttpMethod
 from litestar.params import FromPath
+from msgspec import structs
+from psycopg import AsyncConnection
 
 from personhood import cohorts
-from personhood.api import cohort_body, persons_docs
+from personhood.api import cohort_body, person_filter, persons_docs
 from personhood.api import cohorts_docs as docs
 from personhood.api.asked import Asked, lookups_of, pool_of, resolve, url_of
 from personhood.api.cohorts import known, number
@@ -16,9 +18,14 @@ from personhood.api.present import displayed, row
 from personhood.api.schema import READ_ERRORS, WRITE_ERRORS, Described, responses, with_body
 from personhood.api.wire import PersonList
 from personhood.errors import InvalidInput, NotFound
+from personhood.filters.tree import All, Member
 from personhood.http import json_body
 from personhood.http import page as pages
-from personhood.store import cohort, person_lookup
+from personhood.http.page import Page
+from personhood.model import Person, Project
+from personhood.store import cohort, cohort_person, person_lookup, person_page
+from personhood.store.cohort import Cohort
+from personhood.store.person_filter import Filter
 from personhood.store.person_lookup import Name
 
 BY_EITHER = [HttpMethod.POST, HttpMethod.PATCH]
@@ -51,8 +58,12 @@ async def persons_cohorts(
         found = await cohort.of_persons(
             conn, request.auth.project.id, list(members), limit=docs.COHORTS_OF_PERSON_MAX
         )
-        sizes = await cohort.sizes(conn, [each.id for each in found])
-    return PersonsCohorts([PersonsCohort(each.id, each.name, sizes[each.id]) for each in found])
+        return PersonsCohorts(
+            [
+                PersonsCohort(each.id, each.name, await cohort_person.size(conn, each.id))
+                for each in found
+            ]
+        )
 
 
 @get(
@@ -67,16 +78,17 @@ async def cohorts_persons(
     request: Asked,
     cohort_id: FromPath[str],
     *,
+    search: Annotated[str | None, persons_docs.SEARCH] = None,
+    properties: Annotated[str | None, persons_docs.PROPERTIES] = None,
     limit: Annotated[str | None, persons_docs.LIMIT] = None,
     offset: Annotated[str | None, persons_docs.OFFSET] = None,
     form: Annotated[str | None, persons_docs.FORMAT] = None,
 ) -> PersonList:
     page, project = pages.page(limit, offset), request.auth.project
+    filter = person_filter.filter_of(project, search=search, properties=properties)
     async with pool_of(request).connection() as conn:
         wanted = await known(conn, project.id, number(cohort_id))
-        found = await cohort.persons(
-            conn, project.id, wanted.id, limit=page.limit + 1, offset=page.offset
-        )
+        found = await listed(conn, project, wanted, filter=filter, page=page)
         shown = found[: page.limit]
         ids = await person_lookup.distinct_ids_of(
             conn, [person.id for person in shown], limit=docs.DISTINCT_IDS_MAX
@@ -87,6 +99,19 @@ async def cohorts_persons(
         next=pages.next_url(url, page, more=len(found) > page.limit),
         previous=pages.previous_url(url, page),
     )
+
+
+async def listed(
+    conn: AsyncConnection, project: Project, wanted: Cohort, *, filter: Filter, page: Page
+) -> list[Person]:
+    """The members of a page, and one more if there are more."""
+    limit, offset = page.limit + 1, page.offset
+    if filter == Filter():
+        return await cohort_person.page(conn, project.id, wanted.id, limit=limit, offset=offset)
+    both = All((Member(wanted.id), filter.properties))
+    filter = structs.replace(filter, properties=both)
+    found = await person_page.page(conn, project.id, filter, limit=limit, offset=offset)
+    return found.persons
 
 
 @route(

@@ -23,10 +23,10 @@ from personhood.api.schema import (
     with_body,
 )
 from personhood.cohorts import Members, New
-from personhood.errors import NotFound
+from personhood.errors import InvalidInput, NotFound
 from personhood.http import json_body
 from personhood.http import page as pages
-from personhood.store import cohort
+from personhood.store import cohort, cohort_person
 from personhood.store.cohort import Cohort
 
 ID_DIGITS_MAX = 18
@@ -56,13 +56,13 @@ async def cohorts_list(
         found = await cohort.page(
             conn, project.id, search=wanted, limit=page.limit, offset=page.offset
         )
-        sizes = await cohort.sizes(conn, [each.id for each in found])
+        results = [detail(each, count=await cohort_person.size(conn, each.id)) for each in found]
     url = url_of(request)
     return CohortList(
         count=total,
         next=pages.next_url(url, page, more=page.offset + len(found) < total),
         previous=pages.previous_url(url, page),
-        results=[detail(each, count=sizes[each.id]) for each in found],
+        results=results,
     )
 
 
@@ -79,6 +79,7 @@ async def cohorts_list(
 )
 async def cohorts_create(request: Asked) -> CohortDetail:
     body = await json_body.read(request)
+    project = request.auth.project
     cohort_body.only_static(body)
     # The list goes by the name that PostHog's own clients give it, too.
     field = "persons" if body.get("persons") is not None else "_create_static_person_ids"
@@ -86,9 +87,12 @@ async def cohorts_create(request: Asked) -> CohortDetail:
         name=cohort_body.name(body),
         description=cohort_body.description(body) or "",
         members=cohort_body.members(body, uuids=field),
+        selection=cohort_body.selection(body, project),
         api_key_id=request.auth.key.id,
     )
-    id, unknown = await cohorts.create(pool_of(request), request.auth.project, new)
+    if new.selection is not None and new.members:
+        raise InvalidInput("Give either persons or filters.", attr="filters")
+    id, unknown = await cohorts.create(pool_of(request), project, new)
     return await read(request, id, unknown=unknown)
 
 
@@ -163,8 +167,8 @@ async def known(conn: AsyncConnection, project_id: int, id: int) -> Cohort:
 async def read(request: Asked, id: int, *, unknown: Members | None = None) -> CohortDetail:
     async with pool_of(request).connection() as conn:
         found = await known(conn, request.auth.project.id, id)
-        sizes = await cohort.sizes(conn, [id])
-    return detail(found, count=sizes[id], unknown=unknown)
+        count = await cohort_person.size(conn, id)
+    return detail(found, count=count, unknown=unknown)
 
 
 async def remove(request: Asked, id: int) -> None:

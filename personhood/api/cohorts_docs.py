@@ -144,8 +144,9 @@ curl -H 'Authorization: Bearer phx_your_key' \\
 Scope: `cohort:read`.
 """
 CREATE = """
-Make a static cohort of the persons that `persons` (uuids) and `distinct_ids` name. Without any of
-them it is empty. Names that lead to nobody are told and left out.
+Make a static cohort: of the persons that `persons` (uuids) and `distinct_ids` name, or of those
+that `filters` find now, with the property filters of the list of persons. Without any of these it
+is empty. Names that lead to nobody are told and left out.
 
 ```sh
 curl -X POST -H 'Authorization: Bearer phx_your_key' -H 'Content-Type: application/json' \\
@@ -250,6 +251,13 @@ CREATE_BODY = Schema(
         ),
         "persons": list_of(UUID_TEXT, "The uuids of persons."),
         "distinct_ids": list_of(TEXT, "Distinct ids of persons."),
+        "filters": Schema(
+            type=OpenAPIType.OBJECT,
+            properties={
+                "properties": Schema(description="A group of property filters, or a list of them.")
+            },
+            description="In place of lists: whoever fits these filters at this moment.",
+        ),
     },
 )
 CREATE_EXAMPLE = {

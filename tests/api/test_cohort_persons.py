@@ -42,6 +42,32 @@ async def test_pages_of_persons_lead_to_one_another(client: Client, people: Peop
     assert found == names[::-1]
 
 
+async def test_the_persons_of_a_cohort_are_searched_and_filtered(
+    client: Client, people: People
+) -> None:
+    await people.add("ada", plan="free", email="ada@a.b")
+    await people.add("eve", plan="scale", email="eve@a.b")
+    await people.add("adam", plan="free", email="adam@a.b")
+    made = await make(client, distinct_ids=["ada", "eve"])
+    path = f"{PATH}/{made['id']}/persons"
+
+    async def names(**query: str) -> list[str]:
+        answer = await client.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return [row["name"] for row in answer.json()["results"]]
+
+    assert await names(search="ada") == ["ada@a.b"]
+    assert await names(search="a.b", limit="1") == ["eve@a.b"]
+    free = '[{"key": "plan", "value": "free", "type": "person"}]'
+    assert await names(properties=free) == ["ada@a.b"]
+    assert await names(properties=free, search="eve") == []
+    assert (await client.get(path, params={"properties": "{"})).status_code == 400
+    page = (await client.get(path, params={"search": "a.b", "limit": "1"})).json()
+    assert [row["name"] for row in (await client.get(page["next"])).json()["results"]] == [
+        "ada@a.b"
+    ]
+
+
 async def test_ten_distinct_ids_are_told_of_a_person(client: Client, people: People) -> None:
     await people.add(*(f"id-{n}" for n in range(12)))
     made = await make(client, distinct_ids=["id-0"])

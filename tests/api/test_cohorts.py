@@ -143,8 +143,11 @@ async def test_members_that_merge_become_one_and_part_again(client: Client, peop
 async def test_a_deleted_person_is_no_member(client: Client, people: People) -> None:
     await people.add("a")
     b, _ = await people.add("b")
-    cohort = await make(client, distinct_ids=["a", "b"])
-    await people.conn.execute("DELETE FROM person WHERE id = %s", (b,))
+    await people.add("leaf", merged_into=b)
+    cohort = await make(client, distinct_ids=["a", "b", "leaf"])
+    assert cohort["count"] == 2
+    answer = await client.delete(f"/api/projects/@current/persons/{b}")
+    assert answer.status_code == 204
     assert (await client.get(f"{PATH}/{cohort['id']}")).json()["count"] == 1
     assert await members(client, cohort["id"]) == ["a"]
 
@@ -157,6 +160,68 @@ async def test_another_projects_persons_are_unknown(
     assert made["count"] == 0
     assert made["unknown_persons"] == [str(eve)]
     assert made["unknown_distinct_ids"] == ["eve"]
+
+
+FREE = {"key": "plan", "value": "free", "type": "person"}
+
+
+@pytest.mark.parametrize(
+    "properties", [[FREE], {"type": "AND", "values": [{"type": "OR", "values": [FREE]}]}]
+)
+async def test_a_cohort_is_made_of_a_filter(
+    client: Client, people: People, strangers: People, properties: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(cohorts, "BATCH", 2)
+    for n in range(7):
+        await people.add(f"id-{n}", plan="free" if n != 3 else "scale")
+    await strangers.add("eve", plan="free")
+    made = await make(client, filters={"properties": properties})
+    assert made["filters"] == {"properties": properties}
+    assert made["count"] == 6
+    assert (made["unknown_persons"], made["unknown_distinct_ids"]) == ([], [])
+    await people.add("late", plan="free")
+    assert await members(client, made["id"]) == ["id-6", "id-5", "id-4", "id-2", "id-1", "id-0"]
+
+
+async def test_a_cohort_of_a_cohort(client: Client, people: People) -> None:
+    await people.add("ada")
+    await people.add("eve")
+    first = await make(client, distinct_ids=["ada"])
+    member = {"key": "id", "type": "cohort", "value": first["id"]}
+    second = await make(client, filters={"properties": [member]})
+    assert await members(client, second["id"]) == ["ada"]
+
+
+@pytest.mark.parametrize("filters", [None, {}, {"properties": {"type": "OR", "values": []}}])
+async def test_a_filter_of_nothing_chooses_nobody(
+    client: Client, people: People, filters: Any
+) -> None:
+    await people.add("ada")
+    assert (await make(client, filters=filters))["count"] == 0
+    assert (await make(client, filters=filters, distinct_ids=["ada"]))["count"] == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"filters": []},
+        {"filters": "x"},
+        {"filters": {"properties": "{"}},
+        {"filters": {"properties": 7}},
+        {"filters": {"properties": [{"key": "plan", "type": "person"}]}},
+        {"filters": {"properties": [{"key": "x", "type": "behavioral", "value": "y"}]}},
+        {"filters": {"properties": [{**FREE, "operator": "nonsense"}]}},
+        {"filters": {"properties": [{**FREE, "operator": "regex", "value": "("}]}},
+        {"filters": {"properties": [FREE]}, "distinct_ids": ["ada"]},
+    ],
+)
+async def test_bad_filters_make_nothing(
+    client: Client, people: People, body: dict[str, Any]
+) -> None:
+    await people.add("ada", plan="free")
+    answer = await client.post(PATH, json={"name": "Testers", **body})
+    assert answer.status_code == 400, answer.text
+    assert (await client.get(PATH)).json()["count"] == 0
 
 
 async def test_the_list_of_cohorts(client: Client, people: People) -> None:

@@ -21,3 +21,8 @@ CREATE TABLE cohort_person (
 );
 
 CREATE INDEX cohort_person_person ON cohort_person (person_id);
+
+-- Which of many members were merged is told by this index alone, without their rows.
+DROP INDEX person_merged_into;
+CREATE INDEX person_merged_into ON person (merged_into_id) INCLUDE (id)
+    WHERE merged_into_id IS NOT NULL;
