@@ -76,11 +76,17 @@ async def events(conn: AsyncConnection, project_id: int, roots: Collection[int])
         )
         SELECT coalesce(sum(counted.events), 0)::bigint
           FROM family
-          JOIN distinct_id ON distinct_id.person_id = family.id AND distinct_id.ended_at IS NULL
+         CROSS JOIN LATERAL (
+               SELECT id
+                 FROM distinct_id
+                WHERE person_id = family.id
+                  AND ended_at IS NULL
+               OFFSET 0
+               ) AS owned
          CROSS JOIN LATERAL (
                SELECT count(*) AS events
                  FROM event
-                WHERE distinct_id_id = distinct_id.id
+                WHERE distinct_id_id = owned.id
                ) AS counted
         """,
         {"project_id": project_id, "roots": list(roots)},
