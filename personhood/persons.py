@@ -90,7 +90,7 @@ async def make_partitions(pool: Pool, works: Sequence[Work]) -> None:
 
 
 async def apply_work(conn: AsyncConnection, work: Work, *, locking: bool = False) -> Outcome:
-    #await gate.enter(conn, work.project.id)
+    await gate.enter(conn, work.project.id)
     events = await unknown(conn, work)
     world = await read_world(conn, work, events)
     if locking and world.persons:
