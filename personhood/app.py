@@ -14,6 +14,7 @@ from personhood.capture.intake import Ingester
 from personhood.capture.projects import Projects
 from personhood.http.cors import Cors
 from personhood.http.envelope import exception_handlers
+from personhood.http.head import Headed
 from personhood.http.negotiated import Negotiated
 from personhood.jobs.queue import working
 from personhood.metrics import Measured
@@ -79,6 +80,6 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
         request_max_body_size=REQUEST_BODY_BYTES_MAX,
         logging_config=None,  # see `logs`
     )
-    app.asgi_handler = Negotiated(app.asgi_handler)
+    app.asgi_handler = Headed(Negotiated(app.asgi_handler))
     app.state.settings = settings
     return app

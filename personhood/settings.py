@@ -60,7 +60,7 @@ SENTENCES: Mapping[str, str] = {
     "bootstrap_key": "An all-scopes personal API key (phx_…) that exists from the start.",
     "bootstrap_owner": "E-mail address of whose key that is; the activity log tells it.",
     "log_format": "auto (colour in a terminal, JSON elsewhere), console or json.",
-    "trust_forwarded_for": "Take the client's address from X-Forwarded-For (behind a proxy only).",
+    "trust_forwarded_for": "Trust X-Forwarded-For, -Proto and -Host; only behind a proxy.",
     "pool_size": "Database connections of each worker process for the API.",
     "ingest_pool_size": "Database connections of each worker process for events alone.",
     "statement_timeout_s": "How long a query of the API may take before it is answered 503.",

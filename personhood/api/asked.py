@@ -16,6 +16,8 @@ from personhood.store.person_lookup import Name, Owner
 from personhood.store.pool import Pool
 
 INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+SCHEME = re.compile(r"https?")
+HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.ASCII)
 WORDS = {"true": True, "1": True, "": True, "false": False, "0": False}
 
 Asked: TypeAlias = Request[Any, Access, Any]
@@ -61,11 +63,22 @@ def lookups_of(request: Asked) -> Lookups:
     return request.app.state.lookups
 
 
+def forwarded(request: Asked, what: str, form: re.Pattern[str]) -> str | None:
+    """What the outermost proxy says of the client's request; None if it says nothing sensible."""
+    first = request.headers.get(f"x-forwarded-{what}", "").partition(",")[0].strip()
+    return first if form.fullmatch(first) else None
+
+
 def url_of(request: Asked) -> str:
+    """The URL that the client asked for, as a proxy tells it where that is trusted."""
     scope = request.scope
+    scheme, host = scope["scheme"], request.headers.get("host", "")
+    if request.app.state.settings.trust_forwarded_for:
+        scheme = forwarded(request, "proto", SCHEME) or scheme
+        host = forwarded(request, "host", HOST) or host
     return pages.absolute(
-        scheme=scope["scheme"],
-        host=request.headers.get("host", ""),
+        scheme=scheme,
+        host=host,
         # Not `path`: Litestar takes the trailing slash off it.
         path=scope["raw_path"].partition(b"?")[0],
         query=scope["query_string"],

@@ -5,6 +5,8 @@ import asyncio
 import psycopg
 from litestar import MediaType, Response, get
 from litestar.datastructures import State
+from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import Example
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -12,6 +14,12 @@ from personhood import metrics
 from personhood.store.pool import Pool
 
 READINESS_TIMEOUT_S = 2
+AWAY = "The database does not answer."
+FIGURES = """\
+# HELP personhood_events_stored_total Events committed to the database.
+# TYPE personhood_events_stored_total counter
+personhood_events_stored_total 20.0
+"""
 
 
 @get("/", media_type=MediaType.TEXT, include_in_schema=False)
@@ -19,13 +27,36 @@ async def root() -> str:
     return "capture"
 
 
-@get(["/_health", "/_liveness", "/_livez"], media_type=MediaType.TEXT, tags=["health"])
+def said(example: str, description: str) -> ResponseSpec:
+    return ResponseSpec(
+        str,
+        media_type=MediaType.TEXT,
+        generate_examples=False,
+        description=description,
+        examples=[Example(summary="Example", value=example)],
+    )
+
+
+@get(
+    ["/_health", "/_liveness", "/_livez"],
+    media_type=MediaType.TEXT,
+    tags=["health"],
+    responses={200: said("ok", "The process lives.")},
+)
 async def alive() -> str:
     """200 while the process answers; says nothing of the database."""
     return "ok"
 
 
-@get(["/_readiness", "/_readyz"], media_type=MediaType.TEXT, tags=["health"])
+@get(
+    ["/_readiness", "/_readyz"],
+    media_type=MediaType.TEXT,
+    tags=["health"],
+    responses={
+        200: said("ok", "It can do its work."),
+        503: said(AWAY, "It cannot; why."),
+    },
+)
 async def ready(state: State) -> Response[str]:
     """200 when the database answers, else 503 and why.
 
@@ -42,11 +73,17 @@ async def obstacle(pool: Pool) -> str | None:
         async with asyncio.timeout(READINESS_TIMEOUT_S), pool.connection() as conn:
             await pool.check_connection(conn)
     except (psycopg.Error, TimeoutError):
-        return "The database does not answer."
+        return AWAY
     return None
 
 
-@get("/metrics", tags=["health"], sync_to_thread=True)
+@get(
+    "/metrics",
+    media_type=MediaType.TEXT,
+    tags=["health"],
+    sync_to_thread=True,
+    responses={200: said(FIGURES, "Every figure, of all workers.")},
+)
 def figures() -> Response[bytes]:
     """Counters, gauges and histograms in the Prometheus text format."""
     return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -38,7 +38,7 @@ async def merges_list(
     offset: Annotated[str | None, persons_docs.OFFSET] = None,
 ) -> MergeList:
     page, project = pages.page(limit, offset), request.auth.project
-    root = (await resolve(request, person_id)).person
+    root = (await resolve(request, person_id, limit=1)).person
     async with pool_of(request).connection() as conn:
         found = await merge.of_family(
             conn, project.id, root.id, limit=page.limit + 1, offset=page.offset
@@ -78,7 +78,7 @@ async def merges_undo(
     outcome = await merges.undo(
         pool_of(request),
         access.project,
-        (await resolve(request, person_id)).person,
+        (await resolve(request, person_id, limit=1)).person,
         merge_id=int(merge_id),
         by=Cause(api_key_id=access.key.id, request_id=uuid4()),
         preview=only_shown,

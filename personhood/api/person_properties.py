@@ -14,7 +14,7 @@ from personhood.api import tagged
 from personhood.api.asked import Asked, flag, lookups_of, pool_of, resolve
 from personhood.api.person_properties_docs import PropertyDeleted
 from personhood.api.persons_docs import PERSON
-from personhood.api.present import detail
+from personhood.api.present import detail_of
 from personhood.api.schema import WRITE_ERRORS, responses, with_body
 from personhood.api.wire import PersonDetail
 from personhood.corrections import Corrected, Correction
@@ -33,8 +33,7 @@ ERRORS = (*WRITE_ERRORS, 409, 412)
     opt={"scope": "person:write"},
     summary="Set properties of a person",
     description=docs.UPDATE,
-    operation_class=with_body(docs.PROPERTIES_BODY, docs.PROPERTIES_EXAMPLE),
-    response_headers=tagged.HEADERS,
+    operation_class=tagged.answered(with_body(docs.PROPERTIES_BODY, docs.PROPERTIES_EXAMPLE)),
     responses=responses(
         PersonDetail,
         "The person, changed.",
@@ -56,8 +55,9 @@ async def persons_update(
     opt={"scope": "person:write"},
     summary="Set a property of a person",
     description=docs.UPDATE_PROPERTY,
-    operation_class=with_body(docs.PROPERTY_BODY, docs.PROPERTY_EXAMPLE, required=False),
-    response_headers=tagged.HEADERS,
+    operation_class=tagged.answered(
+        with_body(docs.PROPERTY_BODY, docs.PROPERTY_EXAMPLE, required=False)
+    ),
     responses=responses(
         PersonDetail,
         "The person, changed.",
@@ -87,8 +87,7 @@ async def persons_update_property(
     opt={"scope": "person:write"},
     summary="Remove a property of a person",
     description=docs.DELETE_PROPERTY,
-    operation_class=with_body(docs.UNSET_BODY, docs.UNSET_EXAMPLE, required=False),
-    response_headers=tagged.HEADERS,
+    operation_class=tagged.answered(with_body(docs.UNSET_BODY, docs.UNSET_EXAMPLE, required=False)),
     responses=responses(
         PropertyDeleted,
         "What went, and the person without it.",
@@ -108,7 +107,7 @@ async def persons_delete_property(
     body = await json_body.read(request)
     key = text_in(body, unset, attr="$unset")
     only_shown = flag(body.get("dry_run", dry_run), attr="dry_run")
-    found = await resolve(request, person_id)
+    found = await resolve(request, person_id, limit=None if only_shown else 1)
     if only_shown:
         owner, gone = without(request, found, key)
     else:
@@ -116,16 +115,17 @@ async def persons_delete_property(
         done = await corrected(request, found, Correction(kind=kind, by=by(request), unset=(key,)))
         owner, gone = await shown(request, done), done.change.before
     project = request.auth.project
-    answer = PropertyDeleted(dry_run=only_shown, deleted=gone, person=detail(owner, project))
+    shape = await detail_of(owner, project)
+    answer = PropertyDeleted(dry_run=only_shown, deleted=gone, person=shape)
     return tagged.respond(answer, found.person if only_shown else owner.person, project)
 
 
 async def updated(request: Asked, person_id: str, properties: Properties) -> Response[PersonDetail]:
-    found = await resolve(request, person_id)
+    found = await resolve(request, person_id, limit=1)
     kind = ActivityKind.UPDATED
     done = await corrected(request, found, Correction(kind=kind, by=by(request), set=properties))
     owner, project = await shown(request, done), request.auth.project
-    return tagged.respond(detail(owner, project), owner.person, project)
+    return tagged.respond(await detail_of(owner, project), owner.person, project)
 
 
 async def corrected(request: Asked, found: Owner, correction: Correction) -> Corrected:

@@ -11,7 +11,7 @@ from personhood.api import person_filter, tagged
 from personhood.api import persons_docs as docs
 from personhood.api.asked import Asked, flag, lookups_of, pool_of, resolve, url_of
 from personhood.api.person_export import export
-from personhood.api.present import ROW_DISTINCT_IDS_MAX, detail, displayed, row
+from personhood.api.present import ROW_DISTINCT_IDS_MAX, detail_of, displayed, row
 from personhood.api.schema import READ_ERRORS, WRITE_ERRORS, Described, responses, with_body
 from personhood.api.wire import PersonDetail, PersonList, PersonRow, PersonsFound
 from personhood.errors import InvalidInput, MethodNotAllowed
@@ -175,8 +175,7 @@ async def looked_up(request: Asked, distinct_id: str, page: pages.Page) -> Perso
     opt={"scope": "person:read"},
     summary="Read a person",
     description=docs.RETRIEVE,
-    operation_class=Described,
-    response_headers=tagged.HEADERS,
+    operation_class=tagged.answered(Described),
     responses={
         **responses(
             PersonDetail,
@@ -194,7 +193,7 @@ async def persons_retrieve(
     owner, project = await resolve(request, person_id), request.auth.project
     if tagged.is_known(request, owner.person):
         return tagged.not_modified(owner.person, project)
-    return tagged.respond(detail(owner, project), owner.person, project)
+    return tagged.respond(await detail_of(owner, project), owner.person, project)
 
 
 @post("/", opt={"scope": "person:write"}, include_in_schema=False)

@@ -1,11 +1,21 @@
 """Persons as the API shows them (contract: persons-api, 2.1, 2.3, 3.2 and 3.3)."""
 
+import asyncio
+
 from personhood.api.wire import PersonDetail, PersonRow
 from personhood.identity.distinct_id import is_anonymous
 from personhood.model import DISPLAY_NAME_PROPERTIES, JSON, Person, Project
 from personhood.store.person_lookup import Owner
 
 ROW_DISTINCT_IDS_MAX = 1000
+THREAD_DISTINCT_IDS = 10_000
+
+
+async def detail_of(owner: Owner, project: Project) -> PersonDetail:
+    """As `detail`; of a person of many ids in a thread, so that others are served meanwhile."""
+    if len(owner.distinct_ids) < THREAD_DISTINCT_IDS:
+        return detail(owner, project)
+    return await asyncio.to_thread(detail, owner, project)
 
 
 def detail(owner: Owner, project: Project) -> PersonDetail:

@@ -1,9 +1,7 @@
 """`personhood serve`: a database, worker processes, and a page of welcome."""
 
-import os
 import resource
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from cyclopts import App
 
 from personhood import logs
 from personhood.cli import options, port
+from personhood.cli.metrics_folder import shared_metrics
 from personhood.settings import Settings
 from personhood.store import embedded
 from personhood.store.keeper import Keeper
@@ -106,14 +105,6 @@ def database(settings: Settings) -> Iterator[str]:
         return
     with embedded.running(settings.data_dir) as url:
         yield url
-
-
-@contextmanager
-def shared_metrics() -> Iterator[None]:
-    """A folder where workers add up their figures; prometheus_client looks for it on import."""
-    with tempfile.TemporaryDirectory(prefix="personhood-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        yield
 
 
 def modules_loading() -> threading.Thread:

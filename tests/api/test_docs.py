@@ -98,3 +98,11 @@ async def test_assets_may_be_kept_by_the_browser(client: Client) -> None:
     answer = await client.get("/api/docs/assets/swagger-ui.css")
     assert "max-age" in answer.headers["cache-control"]
     assert (await client.get("/api/docs/assets/none.js")).status_code == 404
+
+
+async def test_health_shows_what_it_answers(document: dict[str, Any]) -> None:
+    expected = {"/_liveness": "200", "/_readiness": "503", "/metrics": "200"}
+    for path, status in expected.items():
+        answer = document["paths"][path]["get"]["responses"][status]
+        assert answer["description"]
+        assert answer["content"]["text/plain"]["examples"], path
