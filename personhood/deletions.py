@@ -124,6 +124,8 @@ async def forget(
 ) -> list[Deletion]:
     if not await root.lock_merged(conn, roots):
         raise Stale
+    # Whom to wait for is behind us.
+    await forgetting.take_time(conn)
     receipts = await deletion.insert_all(
         conn, project.id, roots, wish=request.wish, by=request.by, at=request.at
     )
@@ -220,6 +222,7 @@ async def settle(pool: Pool, receipts: Sequence[Deletion]) -> bool:
         if not await gate.has_emptied(conn, project_id, wait_s=SETTLE_WAIT_S):
             return False
         async with conn.transaction():
+            await forgetting.take_time(conn)
             await forgetting.delete_warnings_by_id(conn, ids)
             await forgetting.delete_warnings_by_person(conn, ids)
             await forgetting.drop_nameless(conn, ids)

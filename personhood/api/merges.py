@@ -48,7 +48,12 @@ async def merges_list(
         persons = await person.by_ids(conn, ids)
     url = url_of(request)
     return MergeList(
-        results=[row(each, persons) for each in shown],
+        # Who was deleted between two statements has no merges any more.
+        results=[
+            row(each, persons)
+            for each in shown
+            if {each.source_id, each.target_id} <= persons.keys()
+        ],
         next=pages.next_url(url, page, more=len(found) > page.limit),
         previous=pages.previous_url(url, page),
     )

@@ -9,6 +9,11 @@ from collections.abc import Sequence
 from psycopg import AsyncConnection
 
 
+async def take_time(conn: AsyncConnection) -> None:
+    """Let each statement of this transaction take as long as it needs."""
+    await conn.execute("SET LOCAL statement_timeout = 0")
+
+
 async def note_persons(conn: AsyncConnection, deletions: Sequence[int]) -> None:
     """Each deletion's root and all that merged into it, at any depth."""
     await conn.execute(
