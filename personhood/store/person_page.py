@@ -18,11 +18,13 @@ from personhood.filters.tree import ALWAYS
 from personhood.model import Person
 from personhood.store import person_search, property_filter
 from personhood.store.person_filter import Conditions, Filter, holds_nul
+from personhood.store.person_search import has_trigrams
 
 SECONDS_MAX = 30  # of one statement that a filter makes slow
 WINDOW = 1_000  # persons that a search looks at before it asks an index
 WINDOW_GROWTH = 4
 WALK_MAX = 20_000  # persons that it looks at one by one, if the page is full by then
+SHARE_MAX = 0.2  # of the persons; where more match, to find all of them is of no use
 HELD_MAX = 10_001  # persons of a page and before it that are kept while it is put together
 
 
@@ -84,8 +86,9 @@ UNTIL = sql.SQL("AND ({order}, person.id) >= (%(until_at)s, %(until_id)s)")
 AMONG = sql.SQL("AND person.id = ANY(%(among)b::bigint[])")
 
 BOUNDED = sql.SQL("SET LOCAL statement_timeout = {}").format(f"{SECONDS_MAX}s")
-# A search may have to look at every person, but never at those of all projects.
-INDEXED = sql.SQL("SET LOCAL enable_seqscan = off")
+# A search may have to look at every person of a project, but not at those of all projects; and it
+# remembers rows, not whole pages, when an index finds many.
+INDEXED = sql.SQL("SET LOCAL enable_seqscan = off; SET LOCAL work_mem = '64MB'")
 
 
 async def page(
@@ -212,11 +215,11 @@ class Listing:
             ) from None
 
     async def page(self, found: list[Row], limit: int, *, counted: bool) -> Page:
-        rows = found[:limit]
+        rows: list[Person] = [*found[:limit]]
         rows.sort(key=lambda person: person.uuid)
         rows.sort(key=lambda person: person.created_at, reverse=True)
         total = await self.count() if counted else None
-        return Page(persons=list(rows), mark=self.mark(found, limit), count=total)
+        return Page(persons=rows, mark=self.mark(found, limit), count=total)
 
     def mark(self, found: list[Row], limit: int) -> Mark | None:
         """Of a page that was asked for with one person more."""
@@ -244,13 +247,45 @@ class Listing:
             found += await self.select(part, limit - len(found))
             if until is None or len(found) >= limit:
                 return found
-            behind = until
             looked_at, window = looked_at + window, window * WINDOW_GROWTH
-            if is_dense(len(found), looked_at, limit):
-                continue
-            if (among := await self.matching()) is not None:
-                part = Part(behind=behind, among=among)
-                return found + await self.select(part, limit - len(found))
+            if await self.is_worth(part, found=len(found), looked_at=looked_at, limit=limit):
+                among = await self.matching()
+                if among is not None:
+                    part = Part(behind=until, among=among)
+                    return found + await self.select(part, limit - len(found))
+            behind = until
+
+    async def is_worth(self, part: Part, *, found: int, looked_at: int, limit: int) -> bool:
+        """Whether all matching persons are asked for now. Not while the newest promise to fill the
+        page, nor where so many match that other filters decide, and without trigrams only late.
+        """
+        if self.candidates_known or found * WALK_MAX >= limit * looked_at:
+            return False
+        if not has_trigrams(self.filter.search or ""):
+            return looked_at >= WALK_MAX
+        if looked_at == WINDOW and self.asked.conditions:
+            await self.weigh(part)
+        return not self.candidates_known
+
+    async def weigh(self, part: Part) -> None:
+        """Give up on candidates if the search alone finds too many of a window."""
+        cursor = await self.conn.execute(
+            sql.SQL(
+                """
+                SELECT count(*)
+                  FROM person
+                 WHERE person.project_id = %(project_id)s
+                   AND person.merged_into_id IS NULL
+                   {bounds}
+                   {matches}
+                """
+            ).format(bounds=self.bounds(part), matches=person_search.MATCHES),
+            self.parameters(part),
+            prepare=False,
+        )
+        row = await cursor.fetchone()
+        assert row is not None, "an aggregate gives its row"
+        self.candidates_known = row[0] > WINDOW * SHARE_MAX
 
     async def matching(self) -> list[int] | None:
         if not self.candidates_known and self.filter.search is not None:
@@ -297,6 +332,8 @@ class Listing:
     async def count(self) -> int:
         if holds_nul(self.filter):
             return 0
+        if self.filter.search is not None and not self.candidates_known:
+            await self.weigh(Part(until=await self.end(None, WINDOW)))
         part = Part(among=await self.matching())
         cursor = await self.conn.execute(
             sql.SQL(
@@ -350,8 +387,3 @@ class Listing:
 
 def mark_of(row: Row) -> Mark:
     return Mark(row.at, row.id)
-
-
-def is_dense(found: int, looked_at: int, limit: int) -> bool:
-    """Whether the rest of a page is to be expected among the next persons, at this rate."""
-    return found * WALK_MAX >= limit * looked_at

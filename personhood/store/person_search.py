@@ -10,22 +10,23 @@ from psycopg import AsyncConnection, sql
 
 from personhood.store.property_filter import containing
 
-CANDIDATES_MAX = 20_000
-# Words of three letters or digits have trigrams; `%` and `_` stand for any character.
-INDEXED = re.compile(r"[^\W_]{3}")
+CANDIDATES_MAX = 250_000
+TRIGRAM = re.compile(r"[^\W_]{3}")
 
+# Scalar subqueries, not EXISTS: those the planner may answer from a hash of all distinct ids.
 MATCHES = sql.SQL(
     """
     AND (
         person.email ILIKE %(search)s
         OR person.name ILIKE %(search)s
         OR person.uuid::text ILIKE %(search)s
-        OR EXISTS (SELECT FROM distinct_id
-                    WHERE distinct_id.person_id = person.id
-                      AND distinct_id.ended_at IS NULL
-                      AND distinct_id.distinct_id ILIKE %(search)s)
-        OR EXISTS (
-            WITH RECURSIVE down (id) AS (
+        OR (SELECT true
+              FROM distinct_id
+             WHERE distinct_id.person_id = person.id
+               AND distinct_id.ended_at IS NULL
+               AND distinct_id.distinct_id ILIKE %(search)s
+             LIMIT 1)
+        OR (WITH RECURSIVE down (id) AS (
                 SELECT child.id
                   FROM person child
                  WHERE child.merged_into_id = person.id
@@ -34,11 +35,17 @@ MATCHES = sql.SQL(
                   FROM down
                   JOIN person child ON child.merged_into_id = down.id
             )
-            SELECT FROM down
-              JOIN distinct_id ON distinct_id.person_id = down.id
-             WHERE distinct_id.ended_at IS NULL
-               AND distinct_id.distinct_id ILIKE %(search)s
-        )
+            SELECT true
+              FROM down
+             CROSS JOIN LATERAL (
+                   SELECT
+                     FROM distinct_id
+                    WHERE distinct_id.person_id = down.id
+                      AND distinct_id.ended_at IS NULL
+                      AND distinct_id.distinct_id ILIKE %(search)s
+                    LIMIT 1
+                   ) AS owned
+             LIMIT 1)
     )
     """
 )
@@ -47,11 +54,10 @@ MATCHES = sql.SQL(
 async def candidates(conn: AsyncConnection, project_id: int, search: str) -> list[int] | None:
     """All persons that match, of whatever age; None if they are too many to be worth it.
 
+    Steps from an id to its root are lateral with a limit: look-ups, whatever the planner expects.
     The expression is that of the index `person_search`; it holds the three columns in one text, so
     each is asked again. The project is a bigint here because its operator class knows no other.
     """
-    if not INDEXED.search(search):
-        return None
     cursor = await conn.execute(
         """
         WITH RECURSIVE own (id) AS MATERIALIZED (
@@ -69,19 +75,34 @@ async def candidates(conn: AsyncConnection, project_id: int, search: str) -> lis
                AND ended_at IS NULL
                AND person_id IS NOT NULL
                AND distinct_id ILIKE %(search)s
-        ), few (id) AS MATERIALIZED (
-            (SELECT id FROM own LIMIT %(most)s) UNION ALL (SELECT id FROM leaf LIMIT %(most)s)
+        ), few_own (id) AS MATERIALIZED (
+            SELECT id FROM own LIMIT %(most)s
+        ), few_leaves (id) AS MATERIALIZED (
+            SELECT id FROM leaf LIMIT %(most)s
         ), up (id, parent_id) AS (
-            SELECT person.id, person.merged_into_id
-              FROM few
-              JOIN person ON person.id = few.id
+            SELECT step.id, step.parent_id
+              FROM few_leaves
+             CROSS JOIN LATERAL (
+                   SELECT person.id, person.merged_into_id AS parent_id
+                     FROM person
+                    WHERE person.id = few_leaves.id
+                    LIMIT 1
+                   ) AS step
              UNION
-            SELECT person.id, person.merged_into_id
+            SELECT step.id, step.parent_id
               FROM up
-              JOIN person ON person.id = up.parent_id
+             CROSS JOIN LATERAL (
+                   SELECT person.id, person.merged_into_id AS parent_id
+                     FROM person
+                    WHERE person.id = up.parent_id
+                    LIMIT 1
+                   ) AS step
         )
-        SELECT (SELECT count(*) FROM few),
-               (SELECT coalesce(array_agg(id), '{}') FROM up WHERE parent_id IS NULL)
+        SELECT greatest((SELECT count(*) FROM few_own), (SELECT count(*) FROM few_leaves)),
+               (SELECT coalesce(array_agg(id), '{}')
+                  FROM (SELECT id FROM few_own
+                         UNION
+                        SELECT id FROM up WHERE parent_id IS NULL) AS found)
         """,
         {"project_id": project_id, "search": containing(search), "most": CANDIDATES_MAX},
         binary=True,
@@ -90,3 +111,8 @@ async def candidates(conn: AsyncConnection, project_id: int, search: str) -> lis
     row = await cursor.fetchone()
     assert row is not None, "a row of values is always there"
     return row[1] if row[0] < CANDIDATES_MAX else None
+
+
+def has_trigrams(search: str) -> bool:
+    """Whether an index can find it. Three letters or digits in a row are one; `_` is a wildcard."""
+    return TRIGRAM.search(search) is not None

@@ -1,5 +1,8 @@
 -- Lists of persons: search by trigrams, look-up by e-mail, keyset pages, times in property filters.
 
+-- For the indexes over many persons below.
+SET LOCAL maintenance_work_mem = '256MB';
+
 -- Both are part of PostgreSQL's contrib, and trusted: whoever may create in the database may add them.
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 CREATE EXTENSION IF NOT EXISTS btree_gin;
