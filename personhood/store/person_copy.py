@@ -28,7 +28,7 @@ def fits(columns: Columns, *, names: Sequence[str]) -> bool:
     return (
         len(columns.paths) + columns.ids + len(FIXED) + 1 <= COLUMNS_MAX
         and all(count == 1 for count in headers.values())
-        and not any(len(path) > 1 and path[0] in names for path in columns.paths)
+        and columns.nesting.isdisjoint(names)
         and not any(is_odd_index(part) for path in columns.paths for part in path[1:])
     )
 

@@ -64,10 +64,12 @@ class Listed(Struct, frozen=True, kw_only=True):
 class Columns(Struct, frozen=True, kw_only=True):
     """Paths of all values in properties that hold no others, and how many distinct ids are shown.
 
-    `deep` tells that these have to be looked for beyond who was merged into a person directly.
+    `nesting` are the keys under which somebody has a value that does hold others. `deep` tells that
+    distinct ids have to be looked for beyond who was merged into a person directly.
     """
 
     paths: list[Path]
+    nesting: set[str]
     ids: int
     deep: bool
 
@@ -162,17 +164,24 @@ async def columns(conn: AsyncConnection, listed: Listed, *, most: int) -> Column
                               WITH ORDINALITY AS each (value, number)
                        ) AS part
             )
-            SELECT DISTINCT path
+            SELECT DISTINCT path, jsonb_typeof(value) IN ('object', 'array')
               FROM node
              WHERE jsonb_typeof(value) NOT IN ('object', 'array')
+                OR (cardinality(path) = 1 AND value NOT IN ('{{}}', '[]'))
              LIMIT %(paths)s
             """
         ).format(listed=listed.query("person.properties")),
         {**listed.parameters(), "known": known, "paths": most + 1},
     )
-    found = {(key,) for key in known} | {tuple(path) for (path,) in await cursor.fetchall()}
+    found = await cursor.fetchall()
+    paths = {(key,) for key in known} | {tuple(path) for path, holds in found if not holds}
     deep = await has_deep_merges(conn, listed.given["project_id"])
-    return Columns(paths=sorted(found), ids=await most_ids(conn, listed, deep=deep), deep=deep)
+    return Columns(
+        paths=sorted(paths),
+        nesting={path[0] for path, holds in found if holds},
+        ids=await most_ids(conn, listed, deep=deep),
+        deep=deep,
+    )
 
 
 async def common_keys(conn: AsyncConnection, listed: Listed) -> list[str]:
