@@ -124,7 +124,7 @@ async def page_of(
             conn, lines.project_id, limit=rows, offset=offset, before=before
         )
     return await activity.of_persons(
-        conn, lines.person_ids, limit=rows, offset=offset, before=before
+        conn, lines.project_id, lines.person_ids, limit=rows, offset=offset, before=before
     )
 
 

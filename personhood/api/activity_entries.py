@@ -92,14 +92,14 @@ def changed(line: Line, facts: Facts, *, field: str | None) -> ActivityChange:
 
 
 def split(line: Line, facts: Facts, *, action: str) -> ActivityChange:
-    """All distinct ids before it, in stored order; `distinct_ids_count` if these are not all."""
+    """All distinct ids before it, in stored order; how many there were if some cannot be shown."""
     after: Properties = {"distinct_ids": texts(line.ids, facts)}
-    if line.ids_count > len(line.ids or ()):
+    if line.ids_count > len(after["distinct_ids"]):
         after["distinct_ids_count"] = line.ids_count
-    if line.moved_ids:
+    if line.moved_ids_count:
         after["distinct_ids_to_split"] = texts(line.moved_ids, facts)
-    if line.moved_ids_count > len(line.moved_ids or ()):
-        after["distinct_ids_to_split_count"] = line.moved_ids_count
+        if line.moved_ids_count > len(after["distinct_ids_to_split"]):
+            after["distinct_ids_to_split_count"] = line.moved_ids_count
     return ActivityChange(action=action, field=None, before=None, after=after)
 
 

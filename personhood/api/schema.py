@@ -221,7 +221,7 @@ def optional(schema: Schema | Reference | None) -> Schema | Reference | None:
     return schema
 
 
-def with_body(schema: Schema, example: Any, *, required: bool = True) -> type[Operation]:
+def with_body(schema: Schema, example: Any, *, required: bool = True) -> type[Described]:
     """An operation that takes a JSON body which its handler reads by itself.
 
     It is not `required` where its fields may be in the query instead.

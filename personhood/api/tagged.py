@@ -5,16 +5,19 @@ with the person's version, `last_seen_at` without one, and the name also by the 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 from litestar import Response
-from litestar.datastructures import ResponseHeader
 from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import OpenAPIHeader, OpenAPIResponse, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import HeaderParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 
 from personhood import __version__
 from personhood.api.asked import Asked
+from personhood.api.schema import Described
 from personhood.http import etag
 from personhood.model import Person, Project
 
@@ -35,15 +38,27 @@ IfNoneMatch: TypeAlias = Annotated[
         description="The `ETag` of an earlier answer. If it is still the same, the answer is 304.",
     ),
 ]
-HEADERS = [
-    ResponseHeader(
-        name="ETag",
-        documentation_only=True,
-        required=True,
-        description="Changes whenever the person shown changes. For `If-Match`, `If-None-Match`.",
-    )
-]
+ETAG = OpenAPIHeader(
+    description="Changes whenever the person shown changes. For `If-Match`, `If-None-Match`.",
+    required=True,
+    schema=Schema(type=OpenAPIType.STRING),
+)
 NOT_MODIFIED = ResponseSpec(None, description="The person is what `If-None-Match` says.")
+
+
+def answered(operation: type[Described]) -> type[Described]:
+    """An operation whose successful answers carry an `ETag`."""
+
+    @dataclass
+    class Answered(operation):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            for status in ("200", "304"):
+                found = (self.responses or {}).get(status)
+                if isinstance(found, OpenAPIResponse):
+                    found.headers = {**(found.headers or {}), "ETag": ETAG}
+
+    return Answered
 
 
 def tag(person: Person, project: Project) -> str:

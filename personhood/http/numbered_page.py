@@ -9,7 +9,7 @@ from personhood.http.page import number
 from personhood.model import BIGINT_MAX
 
 ROWS_DEFAULT = 10
-ROWS_MAX = 1000
+ROWS_MAX = 500
 
 
 class NumberedPage(Struct, frozen=True, kw_only=True):

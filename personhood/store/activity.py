@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 
 from personhood.model import BIGINT_MAX, Activity
 
-IDS_MAX = 1000  # of one line; a person may have had a million
+IDS_MAX = 10_000  # of one line; a person may have had a million
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -101,6 +101,7 @@ async def of_project(
 
 async def of_persons(
     conn: AsyncConnection,
+    project_id: int,
     person_ids: Sequence[int],
     *,
     limit: int,
@@ -131,12 +132,17 @@ async def of_persons(
                      ORDER BY line.id DESC
                      LIMIT %(limit)s OFFSET %(offset)s) AS shown
              CROSS JOIN LATERAL (
-                   SELECT * FROM activity WHERE id = shown.id LIMIT 1
+                   SELECT *
+                     FROM activity
+                    WHERE project_id = %(project_id)s
+                      AND id = shown.id
+                    LIMIT 1
                    ) AS a
               LEFT JOIN api_key k ON k.id = a.api_key_id
              ORDER BY a.id DESC
             """,
             {
+                "project_id": project_id,
                 "person_ids": person_ids,
                 "before": before,
                 "limit": limit,

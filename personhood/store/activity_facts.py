@@ -2,6 +2,7 @@
 forgotten is gone from there too."""
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from uuid import UUID
 
 from msgspec import Struct
@@ -10,11 +11,16 @@ from psycopg import AsyncConnection
 from personhood.identity.properties import Change
 from personhood.store.activity import Line
 
+TEXTS_MAX = 100_000
+
 Version = tuple[int, int]  # a person's id and version
 
 
 class Facts(Struct, frozen=True):
-    """By ledger entry, event, surrogate id of a distinct id, and person's id."""
+    """By ledger entry, event, surrogate id of a distinct id, and person's id.
+
+    Of splits of very many ids, texts are looked up of the first TEXTS_MAX ids.
+    """
 
     changes: dict[Version, Change]
     events: dict[UUID, str]
@@ -24,8 +30,9 @@ class Facts(Struct, frozen=True):
 
 async def facts(conn: AsyncConnection, project_id: int, lines: Sequence[Line]) -> Facts:
     by_events = [line for line in lines if line.api_key_id is None]
-    named = {id for line in lines for id in (*(line.ids or ()), *(line.moved_ids or ()))}
-    named |= {line.distinct_id_id for line in by_events if line.distinct_id_id is not None}
+    named = {line.distinct_id_id for line in by_events if line.distinct_id_id is not None}
+    ids = (id for line in lines for id in (*(line.ids or ()), *(line.moved_ids or ())))
+    named.update(islice(ids, TEXTS_MAX))
     versions = [(line.person_id, line.version) for line in lines if line.version is not None]
     event_uuids = [line.event_uuid for line in by_events if line.event_uuid is not None]
     others = {line.other_id for line in lines if line.other_id is not None}
@@ -46,13 +53,13 @@ async def changes(
         SELECT entry.person_id, entry.version, entry.before, entry.after
           FROM unnest(%(person_ids)b::bigint[], %(versions)b::bigint[]) AS n (person_id, version)
          CROSS JOIN LATERAL (
-               SELECT person_id, version, before, after
+               SELECT project_id, person_id, version, before, after
                  FROM ledger
-                WHERE project_id = %(project_id)s
-                  AND person_id = n.person_id
+                WHERE person_id = n.person_id
                   AND version = n.version
                 LIMIT 1
                ) AS entry
+         WHERE entry.project_id = %(project_id)s
         """,
         {
             "project_id": project_id,
@@ -98,11 +105,16 @@ async def texts(conn: AsyncConnection, project_id: int, ids: Iterable[int]) -> d
     """Of distinct ids that are in use: the row of a deleted one stays while events refer to it."""
     cursor = await conn.execute(
         """
-        SELECT id, distinct_id
-          FROM distinct_id
-         WHERE project_id = %(project_id)s
-           AND id = ANY(%(ids)b::bigint[])
-           AND ended_at IS NULL
+        SELECT row.id, row.distinct_id
+          FROM unnest(%(ids)b::bigint[]) AS n (id)
+         CROSS JOIN LATERAL (
+               SELECT id, project_id, distinct_id, ended_at
+                 FROM distinct_id
+                WHERE id = n.id
+                LIMIT 1
+               ) AS row
+         WHERE row.project_id = %(project_id)s
+           AND row.ended_at IS NULL
         """,
         {"project_id": project_id, "ids": list(ids)},
     )
@@ -112,10 +124,15 @@ async def texts(conn: AsyncConnection, project_id: int, ids: Iterable[int]) -> d
 async def uuids(conn: AsyncConnection, project_id: int, ids: Iterable[int]) -> dict[int, UUID]:
     cursor = await conn.execute(
         """
-        SELECT id, uuid
-          FROM person
-         WHERE project_id = %(project_id)s
-           AND id = ANY(%(ids)b::bigint[])
+        SELECT row.id, row.uuid
+          FROM unnest(%(ids)b::bigint[]) AS n (id)
+         CROSS JOIN LATERAL (
+               SELECT id, project_id, uuid
+                 FROM person
+                WHERE id = n.id
+                LIMIT 1
+               ) AS row
+         WHERE row.project_id = %(project_id)s
         """,
         {"project_id": project_id, "ids": list(ids)},
     )

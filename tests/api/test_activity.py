@@ -7,7 +7,7 @@ import pytest
 
 from personhood.http.numbered_page import ROWS_MAX
 from personhood.model import Activity, ActivityKind, Cause, Project
-from personhood.store import activity, api_key
+from personhood.store import activity, activity_facts, api_key
 from personhood.store.pool import Pool
 from tests.api.conftest import Client, People
 from tests.test_merges import identify, send, set_
@@ -248,8 +248,13 @@ async def test_a_split_names_the_ids_there_were(
 
 
 async def test_of_very_many_ids_the_first_are_shown_and_all_counted(
-    client: Client, people: People, pool: Pool, shop: Project
+    client: Client,
+    people: People,
+    pool: Pool,
+    shop: Project,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(activity, "IDS_MAX", 20)
     person_id, _ = await people.add(*(f"id {number}" for number in range(activity.IDS_MAX + 1)))
     cursor = await people.conn.execute("SELECT array_agg(id ORDER BY id) FROM distinct_id")
     [[ids]] = await cursor.fetchall()
@@ -258,6 +263,11 @@ async def test_of_very_many_ids_the_first_are_shown_and_all_counted(
     after = line["detail"]["changes"][0]["after"]
     assert len(after["distinct_ids"]) == len(after["distinct_ids_to_split"]) == activity.IDS_MAX
     assert after["distinct_ids_count"] == after["distinct_ids_to_split_count"] == len(ids)
+    monkeypatch.setattr(activity_facts, "TEXTS_MAX", 5)
+    [line] = await lines(client, person_id)
+    after = line["detail"]["changes"][0]["after"]
+    assert after["distinct_ids"] == [f"id {number}" for number in range(5)]
+    assert after["distinct_ids_count"] == len(ids)
 
 
 async def test_what_a_job_did_names_the_job(client: Client, pool: Pool, shop: Project) -> None:
