@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from personhood.api import properties_at_time_docs as docs
 from personhood.api.asked import Asked, lookups_of, pool_of, reference
-from personhood.api.present import detail
+from personhood.api.present import detail_of
 from personhood.api.properties_at_time_docs import Metadata, PersonAtTime
 from personhood.api.schema import READ_ERRORS, Described, answer, responses
 from personhood.errors import ApiError, InvalidInput, NotFound
@@ -60,7 +60,7 @@ async def persons_properties_at_time(
     once = (include_set_once or "").lower() == "true"
     project = request.auth.project
     owner = await owner_of(request, asked)
-    person = detail(owner, project)
+    person = await detail_of(owner, project)
     return PersonAtTime(
         id=person.id,
         name=person.name,
@@ -139,6 +139,7 @@ async def properties_of(
                 list(members),
                 since=until - min(WINDOW, until - EARLIEST),
                 until=until,
+                set_once=once,
                 most=EVENTS_MAX,
             )
         ) as events:

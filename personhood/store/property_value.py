@@ -51,7 +51,10 @@ async def top(conn: AsyncConnection, project_id: int, key: str, *, part: str | N
 
 
 async def distinct_ids(conn: AsyncConnection, project_id: int, *, part: str | None) -> list[Value]:
-    """Distinct ids of persons, those that hold `part`. Each is one person's, so none is on top."""
+    """Distinct ids of persons, those that hold `part`. Each is one person's, so none is on top.
+
+    Planned for the text it is given: what is rare is found by trigrams, anything in order.
+    """
     if holds_nul(part):
         return []
     async with conn.cursor(row_factory=class_row(Value)) as cursor:
@@ -59,14 +62,15 @@ async def distinct_ids(conn: AsyncConnection, project_id: int, *, part: str | No
             """
             SELECT distinct_id AS name, 1 AS count
               FROM distinct_id
-             WHERE project_id = %(project_id)s
+             WHERE project_id = %(project_id)s::bigint
                AND ended_at IS NULL
                AND person_id IS NOT NULL
-               AND (%(pattern)s::text IS NULL OR distinct_id ILIKE %(pattern)s)
+               AND distinct_id ILIKE %(pattern)s
              ORDER BY distinct_id
              LIMIT %(most)s
             """,
-            {"project_id": project_id, "pattern": pattern(part), "most": VALUES_MAX},
+            {"project_id": project_id, "pattern": pattern(part or ""), "most": VALUES_MAX},
+            prepare=False,
         )
         return await cursor.fetchall()
 

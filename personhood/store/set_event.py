@@ -24,11 +24,13 @@ async def newest_first(
     *,
     since: datetime,
     until: datetime,
+    set_once: bool,
     most: int,
 ) -> AsyncGenerator[SetEvent, None]:
     """What the live distinct ids of some persons sent, as a stream; both times are inside.
 
-    Of one moment, the event that was applied last comes first.
+    With `set_once`, events of that name too. Of one moment, the event that was applied last comes
+    first.
     """
     async with (
         conn.transaction(),
@@ -47,7 +49,8 @@ async def newest_first(
                AND distinct_id.person_id = ANY(%(person_ids)b::bigint[])
                AND distinct_id.ended_at IS NULL
                AND event.timestamp BETWEEN %(since)s AND %(until)s
-               AND (event.properties ? '$set' OR event.name = '$set_once')
+               AND (event.properties ? '$set'
+                    OR (%(set_once)s AND event.name = '$set_once'))
              ORDER BY event.timestamp DESC, event.person_version DESC NULLS LAST, event.uuid DESC
              LIMIT %(most)s
             """,
@@ -56,6 +59,7 @@ async def newest_first(
                 "person_ids": person_ids,
                 "since": since,
                 "until": until,
+                "set_once": set_once,
                 "most": most,
             },
         )

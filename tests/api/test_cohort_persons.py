@@ -135,6 +135,23 @@ async def test_many_put_the_same_persons_in_at_once(client: Client, people: Peop
     assert (await client.get(f"{PATH}/{made['id']}")).json()["count"] == 30
 
 
+async def test_who_is_deleted_while_being_put_in_leaves_nothing(
+    client: Client, people: People
+) -> None:
+    made = await make(client)
+    path = f"{PATH}/{made['id']}/add_persons_to_static_cohort"
+    for n in range(10):
+        id, uuid = await people.add(f"id-{n}")
+        added, deleted = await asyncio.gather(
+            client.post(path, json={"person_ids": [str(uuid)]}),
+            client.delete(f"{PERSONS}/{id}"),
+        )
+        assert added.status_code in (200, 400)
+        assert deleted.status_code == 204
+    cursor = await people.conn.execute("SELECT count(*) FROM cohort_person")
+    assert await cursor.fetchone() == (0,)
+
+
 @pytest.mark.parametrize(
     ("body", "detail"),
     [

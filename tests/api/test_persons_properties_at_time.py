@@ -167,6 +167,10 @@ async def test_of_too_many_events_the_newest_count(
         await send("$set", "ada", hours(n), set={key: n})
     monkeypatch.setattr(properties_at_time, "EVENTS_MAX", 2)
     assert await at(client, hours(9)) == {"b": 1, "c": 2}
+    await send("$set_once", "ada", hours(4), set_once={"d": 4})
+    assert await at(client, hours(9)) == {"b": 1, "c": 2}
+    answer = await told(client, distinct_id="ada", include_set_once="true")
+    assert answer["properties"] == {"c": 2, "d": 4}
 
 
 @pytest.mark.parametrize(
