@@ -149,6 +149,8 @@ async def unknown(conn: AsyncConnection, work: Work) -> list[Event]:
     if not first:
         return []
     stored = await event.known(conn, work.project.id, list(first))
+    if not stored:
+        return list(first.values())
     return [each for uuid, each in first.items() if uuid not in stored]
 
 
@@ -157,6 +159,8 @@ def news(work: Work, events: list[Event]) -> list[Warning]:
 
     Of an event that comes twice in one piece of work they are told once.
     """
+    if not work.warnings:
+        return []
     repeated = {each.uuid for each in work.events} - {each.uuid for each in events}
     told: set[tuple[UUID, str, bytes]] = set()
     fresh: list[Warning] = []

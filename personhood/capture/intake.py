@@ -72,6 +72,7 @@ class Ingester:
         self.queue_bytes_max = queue_bytes
         self.lanes = lanes
         self.in_flight: set[str] = set()
+        self.in_flight_bytes = 0
         self.queue: deque[Submission] = deque()
         self.queued_bytes = 0
         self.wake = asyncio.Event()
@@ -123,13 +124,12 @@ class Ingester:
 
     async def run(self) -> None:
         while True:
-            if group := self.take_group():
+            # Beside other lanes only with as much as they have: many small groups cost more.
+            if self.queued_bytes >= self.in_flight_bytes and (group := self.take_group()):
                 try:
                     await self.ingest_group(group)
                 finally:
-                    for submission in group:
-                        self.in_flight -= submission.names
-                    self.wake.set()
+                    self.land(group)
             elif self.closed and not self.queue:
                 return
             else:
@@ -153,9 +153,16 @@ class Ingester:
             events += len(submission.events)
             size += submission.bytes
         self.in_flight |= names
+        self.in_flight_bytes += size
         self.queued_bytes -= size
         metrics.ingest_queue_bytes.set(self.queued_bytes)
         return group
+
+    def land(self, group: list[Submission]) -> None:
+        for submission in group:
+            self.in_flight -= submission.names
+            self.in_flight_bytes -= submission.bytes
+        self.wake.set()
 
     async def ingest_group(self, group: list[Submission]) -> None:
         try:
@@ -292,6 +299,10 @@ def settle(group: list[Submission], error: Exception | None) -> None:
 
 def credit(shares: list[Share], outcomes: list[Outcome]) -> None:
     """Tell each submission how many events are new by it: the first one that brought them."""
+    if sum(len(each.stored) for each in outcomes) == sum(len(events) for _, events, _ in shares):
+        for submission, events, _ in shares:
+            submission.stored += len(events)
+        return
     new = {outcome.world.project.id: set(outcome.stored) for outcome in outcomes}
     for submission, events, _ in shares:
         waiting = new[submission.project.id]

@@ -262,6 +262,8 @@ def absorb(world: World, event: Event, *, source: Person, target: Person) -> Non
 
 
 def update(world: World, person: Person, event: Event) -> None:
+    if not (event.set or event.set_once or event.unset):
+        return
     changed = properties.change(person.properties, event)
     if changed and world.guarded:
         changed = fitting(world, person, event, changed=changed)

@@ -8,7 +8,6 @@ may be None.
 import struct
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import ClassVar
 from uuid import UUID
 
 from psycopg import adapters
@@ -91,7 +90,7 @@ def array(oid: int, elements: Sequence[bytes], *, nulls: bool = False) -> bytes:
 
 
 class PackedDumper(Dumper):
-    format: ClassVar[Format] = Format.BINARY
+    format = Format.BINARY
 
     def dump(self, obj: Packed) -> Buffer:
         return obj

@@ -17,8 +17,9 @@ CHUNK_BYTES = 256 * 1024
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 INT8 = struct.Struct("!iq").pack
 INT4 = struct.Struct("!i").pack
+JSONB = struct.Struct("!ib").pack
 NULL = INT4(-1)
-JSONB_VERSION = b"\x01"
+JSONB_VERSION = 1
 
 
 async def copy_in(conn: AsyncConnection, statement: bytes, rows: Iterable[bytes]) -> None:
@@ -53,4 +54,4 @@ def text(value: str | None) -> bytes:
 
 
 def jsonb(raw: bytes) -> bytes:
-    return INT4(len(raw) + 1) + JSONB_VERSION + raw
+    return JSONB(len(raw) + 1, JSONB_VERSION) + raw

@@ -14,7 +14,7 @@ from personhood.identity.fold import Applied
 from personhood.model import JSON, Event, PersonMode
 from personhood.raw_json import spliced
 from personhood.store import arrays
-from personhood.store.copying import copy_in, int8, jsonb, microseconds, text
+from personhood.store.copying import INT8, NULL, copy_in, jsonb, microseconds, text
 
 FIRST_MONTH = (1990, 1)
 Month = tuple[int, int]  # year, month
@@ -51,7 +51,8 @@ async def known(conn: AsyncConnection, project_id: int, uuids: Sequence[UUID]) -
     return {row[0] async for row in cursor}
 
 
-EVENT = struct.Struct("!hiqiqiqi16s").pack
+EVENT = struct.Struct("!hiqiqiqi16si").pack
+PERSON = struct.Struct("!iqiqiqih").pack
 MODE = struct.Struct("!ih").pack
 
 
@@ -91,7 +92,12 @@ async def insert_all(
 
 def pack(project_id: int, row: Row, types: Mapping[str, int]) -> bytes:
     event, applied = row.event, row.applied
-    raw = row.properties(types)
+    name, raw = event.name.encode(), row.properties(types)
+    received_at = microseconds(event.received_at)
+    if applied.person_id is None or applied.version is None:
+        person = INT8(8, received_at) + NULL + NULL + MODE(2, applied.mode)
+    else:
+        person = PERSON(8, received_at, 8, applied.person_id, 8, applied.version, 2, applied.mode)
     parts = (
         EVENT(
             11,
@@ -99,12 +105,10 @@ def pack(project_id: int, row: Row, types: Mapping[str, int]) -> bytes:
             8, applied.distinct_id_id,
             8, microseconds(event.timestamp),
             16, event.uuid.bytes,
+            len(name),
         ),
-        text(event.name),
-        int8(microseconds(event.received_at)),
-        int8(applied.person_id),
-        int8(applied.version),
-        MODE(2, applied.mode),
+        name,
+        person,
         text(event.elements_chain),
         jsonb(raw),
     )  # fmt: skip
