@@ -8,7 +8,7 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import QueryParameter
 from msgspec import UNSET, Struct, UnsetType
 
-from personhood.api.deletions_docs import EXTENT, FLAG_FIELDS, Extent
+from personhood.api.deletions_docs import FLAG_FIELDS, Extent
 from personhood.api.persons_docs import EMAIL_ADDRESS, PERSON
 from personhood.http.envelope import Error
 from personhood.model import JSON
@@ -62,17 +62,6 @@ DONE = BulkDeletion(
         Result(EMAIL_ADDRESS, Happened.DELETED, PERSON.uuid),
         Result("nobody", Happened.NOT_FOUND),
     ],
-)
-FORESEEN = BulkDeletion(
-    persons_found=1,
-    persons_deleted=0,
-    persons_queued_for_deletion=0,
-    events_queued_for_deletion=False,
-    recordings_queued_for_deletion=False,
-    deletion_errors=[],
-    results=[Result(EMAIL_ADDRESS, Happened.FOUND, PERSON.uuid)],
-    dry_run=True,
-    would_delete=EXTENT,
 )
 NOBODY_NAMED = Error("validation_error", "invalid_input", NEITHER)
 
