@@ -95,6 +95,58 @@ def stored(database_url: str) -> int:
     return count
 
 
+# Lanes
+
+
+async def test_ids_that_are_in_flight_wait_and_others_do_not(pool: Pool, shop: Project) -> None:
+    groups: list[list[str]] = []
+    landing = asyncio.Event()
+
+    class Slow(Ingester):
+        async def store_together(self, shares: Any) -> None:
+            groups.append([each.distinct_id for _, events, _ in shares for each in events])
+            await landing.wait()
+            await super().store_together(shares)
+
+    def sent(name: str, **claim: str) -> list[Event]:
+        kind = "$identify" if claim else "e"
+        wire = {"event": kind, "distinct_id": name, "uuid": str(uuid4()), "properties": claim}
+        return laws.work(shop, [wire]).events
+
+    async with Slow(pool, queue_bytes=10**6, lanes=2) as ingester, asyncio.TaskGroup() as tasks:
+        for batch in (sent("a"), sent("b"), sent("b"), sent("c", **{"$anon_distinct_id": "a"})):
+            tasks.create_task(ingester.ingest(shop, batch, [], size=1))
+            for _ in range(5):
+                await asyncio.sleep(0)
+        assert groups == [["a"], ["b"]]
+        landing.set()
+    assert groups[:2] == [["a"], ["b"]]
+    assert [name for group in groups[2:] for name in group] == ["b", "c"]
+    assert not ingester.in_flight
+    assert ingester.in_flight_bytes == ingester.queued_bytes == 0
+
+
+async def test_a_lane_begins_when_as_much_waits_as_is_in_flight(pool: Pool, shop: Project) -> None:
+    groups: list[int] = []
+    landing = asyncio.Event()
+
+    class Slow(Ingester):
+        async def store_together(self, shares: Any) -> None:
+            groups.append(sum(len(events) for _, events, _ in shares))
+            await landing.wait()
+
+    async with Slow(pool, queue_bytes=10**6, lanes=2) as ingester, asyncio.TaskGroup() as tasks:
+        for number, size in enumerate([100, 60, 30, 10, 1]):
+            wire = {"event": "e", "distinct_id": f"lane {number}", "uuid": str(uuid4())}
+            batch = laws.work(shop, [wire]).events
+            tasks.create_task(ingester.ingest(shop, batch, [], size=size))
+            for _ in range(5):
+                await asyncio.sleep(0)
+        assert groups == [1, 3]
+        landing.set()
+    assert groups == [1, 3, 1]
+
+
 # Poison
 
 
@@ -139,6 +191,12 @@ async def test_every_poison_event_of_a_request_is_told(
     assert str(refused.value) == "; ".join(f"event {each.uuid} {REFUSED}" for each in poison)
     assert await ingester.ingest(shop, [*batch[1:4], *events(shop, 1)], [], size=1) == 1
     assert len(laws.hold(database, shop.id).events) == 7
+    with pytest.raises(BadCapture):
+        await ingester.ingest(shop, batch, [], size=1)
+    async with ingester.pool.connection() as conn:
+        cursor = await conn.execute("SELECT event_uuid FROM ingestion_warning ORDER BY id")
+        warned = [uuid for (uuid,) in await cursor.fetchall()]
+    assert warned == [each.uuid for each in poison], "once each, though sent again"
 
 
 def test_a_poison_event_over_http_harms_nobody_else(server: Server, database: str) -> None:
