@@ -102,6 +102,9 @@ class Kept:
             self.warnings = rows(
                 "SELECT * FROM ingestion_warning WHERE project_id = %(project_id)s ORDER BY id"
             )
+            self.activity = rows(
+                "SELECT * FROM activity WHERE project_id = %(project_id)s ORDER BY id"
+            )
 
     def root(self, person_id: int) -> Any:
         """The person that a leaf's pointers lead to."""
@@ -202,6 +205,18 @@ def pointers_are_shortened_merges(kept: Kept) -> None:
     }
 
 
+def every_merge_is_in_the_activity_log(kept: Kept) -> None:
+    told = [
+        (line.other_id, line.person_id, line.person_uuid, line.version, line.event_uuid)
+        for line in kept.activity
+        if line.kind == "merged"
+    ]
+    assert sorted(told) == sorted(
+        (id, row.target_id, kept.persons[row.target_id].uuid, row.target_version, row.event_uuid)
+        for id, row in kept.merges.items()
+    )
+
+
 def versions_grow_on_the_way_to_the_root(kept: Kept) -> None:
     for id, merge in kept.merges.items():
         assert kept.persons[id].version == merge.source_version, "changed after it was absorbed"
@@ -260,6 +275,7 @@ LAWS = [
     every_id_was_gained_once_and_stays_in_the_family,
     every_person_is_what_its_ledger_tells,
     pointers_are_shortened_merges,
+    every_merge_is_in_the_activity_log,
     versions_grow_on_the_way_to_the_root,
     uuids_are_those_of_the_first_ids,
     events_name_states_that_the_ledger_tells,

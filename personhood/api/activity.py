@@ -1,6 +1,6 @@
 """The activity log: of one person, and of all (contract: persons-api, 1.3, 1.10 and 7)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from litestar import get
@@ -15,8 +15,8 @@ from personhood.api.asked import Asked, flag, pool_of, resolve, url_of
 from personhood.api.schema import READ_ERRORS, Described, responses
 from personhood.http import accept, export, numbered_page
 from personhood.http.accept import Form
-from personhood.http.export import CsvStream
 from personhood.http.numbered_page import NumberedPage
+from personhood.http.streamed import Streamed
 from personhood.model import BIGINT_MAX
 from personhood.store import activity, person_lookup
 from personhood.store.activity import Line
@@ -49,7 +49,7 @@ async def persons_activity(
     page: Annotated[str | None, docs.PAGE_NUMBER] = None,
     limit: Annotated[str | None, docs.LIMIT] = None,
     everything: Annotated[str | None, docs.ALL] = None,
-) -> ActivityList | CsvStream:
+) -> ActivityList | Streamed:
     wanted = numbered_page.page(page, limit)
     root = (await resolve(request, person_id, limit=1)).person
     async with pool_of(request).connection() as conn:
@@ -73,14 +73,14 @@ async def persons_activity_all(
     page: Annotated[str | None, docs.PAGE_NUMBER] = None,
     limit: Annotated[str | None, docs.LIMIT] = None,
     everything: Annotated[str | None, docs.ALL] = None,
-) -> ActivityList | CsvStream:
+) -> ActivityList | Streamed:
     wanted, lines = numbered_page.page(page, limit), Lines(request.auth.project.id)
     return await answer(request, lines, wanted, everything=flag(everything, attr="all"))
 
 
 async def answer(
     request: Asked, lines: Lines, page: NumberedPage, *, everything: bool
-) -> ActivityList | CsvStream:
+) -> ActivityList | Streamed:
     if everything and accept.wanted.get() is Form.CSV:
         return await export_of(pool_of(request), lines)
     async with pool_of(request).connection() as conn:
@@ -96,15 +96,17 @@ async def answer(
     )
 
 
-async def export_of(pool: Pool, lines: Lines) -> CsvStream:
+async def export_of(pool: Pool, lines: Lines) -> Streamed:
     async with pool.connection() as conn:
         newest = await page_of(conn, lines, rows=1)
     # What is logged from now on stays out: the header would lack its columns.
     before = newest[0].id + 1 if newest else 0
-    return await export.csv(lambda: pages(pool, lines, before=before))
+    return await export.csv(lambda: pages(pool, lines, before=before), filename="activity.csv")
 
 
-async def pages(pool: Pool, lines: Lines, *, before: int) -> AsyncIterator[list[ActivityEntry]]:
+async def pages(
+    pool: Pool, lines: Lines, *, before: int
+) -> AsyncGenerator[list[ActivityEntry], None]:
     """The lines older than `before`. No connection is held while a page is sent."""
     while True:
         async with pool.connection() as conn:

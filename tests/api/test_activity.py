@@ -419,6 +419,17 @@ async def test_csv_of_all_lines(
     assert (await client.get(f"{PATH}/activity?format=csv&all=maybe")).status_code == 400
 
 
+async def test_csv_has_no_more_columns_than_a_spreadsheet(
+    client: Client, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("personhood.http.export.COLUMNS_MAX", 20)
+    person_id, _ = await people.add("ada")
+    properties = {f"key {number}": number for number in range(20)}
+    await client.patch(f"{PATH}/{person_id}", json={"properties": properties})
+    answer = await client.get(f"{PATH}/activity?all=true", headers={"Accept": "text/csv"})
+    assert (answer.status_code, answer.content) == (400, b"")
+
+
 async def test_csv_of_no_lines_is_empty(client: Client) -> None:
     answer = await client.get(f"{PATH}/activity?format=csv&all=true")
     assert (answer.status_code, answer.content) == (200, b"")
