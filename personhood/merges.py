@@ -7,37 +7,41 @@ transaction; or, as a preview, not written.
 import asyncio
 import random
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import cast
 from uuid import UUID
 
 from msgspec import Struct, field
 from psycopg import AsyncConnection
 
-from personhood.errors import NotFound, Overloaded
+from personhood import sides
+from personhood.errors import Conflict, NotFound, Overloaded
+from personhood.histories import event_of, link_of, same, take, told, write_told
 from personhood.identity import properties
-from personhood.identity.merge import claim_of
-from personhood.identity.undo import Family, Link, State, Undone, Write, undone
+from personhood.identity.replay import Bend, Link, State, Write
+from personhood.identity.undo import Family, Undone, undone
 from personhood.ledger import book
 from personhood.model import (
-    JSON,
     Activity,
     ActivityKind,
     Cause,
     DistinctId,
     Entry,
     EntryKind,
-    Event,
     Merge,
     Person,
     Project,
-    Properties,
 )
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
-from personhood.store import activity, distinct_id, entry, event, merge, person
+from personhood.sides import Ground
+from personhood.store import activity, distinct_id, entry, event, merge, person, split
 from personhood.store.event import Written
 from personhood.store.person_lookup import Owner
 from personhood.store.pool import Pool, encode
+
+NOBODY = 0  # the leaf of a name that was split off
+ONE_SIDED = (
+    "On one side of this merge no distinct id is left, because all were split off. "
+    "Undo that split first."
+)
 
 
 class Outcome(Struct, frozen=True):
@@ -48,7 +52,11 @@ class Outcome(Struct, frozen=True):
 
 
 class Known(Struct, kw_only=True):
-    """What the store knows of a root's family."""
+    """What the store knows of a root's family.
+
+    `made` are its persons when they were made, by the events `makers`; asked for only when the
+    history is gone through from there. `gone` are names that were split off.
+    """
 
     root: Person
     persons: dict[int, Person]
@@ -56,6 +64,11 @@ class Known(Struct, kw_only=True):
     links: list[Link]
     entries: dict[int, list[Entry]]
     written: list[Written] = field(default_factory=list)
+    made: dict[int, State] = field(default_factory=dict)
+    makers: set[UUID] = field(default_factory=set)
+    bends: list[Bend] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+    revoked: set[UUID] = field(default_factory=set)
 
 
 async def undo(
@@ -63,7 +76,8 @@ async def undo(
 ) -> Outcome:
     """Undo a merge that made `root` what it is; both persons get what their own ids wrote.
 
-    With `preview` nothing is written. Raises NotFound when there is no such merge in force.
+    With `preview` nothing is written. Raises NotFound when there is no such merge in force,
+    Conflict when one of them would be left without distinct ids.
     """
     for attempt in range(ATTEMPTS_MAX):
         try:
@@ -92,9 +106,16 @@ async def undo_in(
     known = await read(conn, project, root.id, merges=merges)
     since = start(known, wanted)
     known.written = await event.written(conn, [each.id for each in known.ids], since=since)
+    claimed = [each.uuid for each in known.written if each.claims_by_anon or each.alias]
+    known.revoked = await merge.revoked(conn, project.id, claimed)
+    if since == 0:
+        await read_beginnings(conn, project, known)
     family = family_of(known, wanted, since=since)
     link = next(each for each in known.links if each.merge_id == merge_id)
     result = undone(family, link)
+    freed = {each.person_id in result.freed_leaves for each in known.ids}
+    if freed != {True, False}:
+        raise Conflict(ONE_SIDED)
     await apply(conn, known, result, since=since)
     if not preview:
         await write(conn, known, result, link=link, by=by)
@@ -113,17 +134,36 @@ async def read(
         ids=ids,
         links=[link_of(each) for each in reversed(merges)],
         entries=await entry.of_persons(conn, project.id, leaves),
+        bends=await split.bends(conn, project.id, leaves),
+        gone=await split.names_gone(conn, project.id, leaves),
     )
+
+
+async def read_beginnings(conn: AsyncConnection, project: Project, known: Known) -> None:
+    ground = Ground(
+        project=project,
+        root=known.root,
+        moved=[],
+        rows=known.persons,
+        links=known.links,
+        firsts={id: entries[0] for id, entries in known.entries.items()},
+        homes={each.id: each.person_id for each in known.ids if each.person_id is not None},
+        bends=known.bends,
+        apart=known.gone,
+    )
+    known.made = await sides.beginnings(conn, ground)
+    known.makers = ground.makers
 
 
 def start(known: Known, wanted: Merge) -> int:
     """From which version on the family's history is gone through again.
 
-    From the merge on, unless another has been undone before: what the ledger says of the time
-    between holds what that one had brought in, so then from the beginning.
+    From the merge on, unless another has been undone before, or ids were split off: what the ledger
+    says of the time between holds what those had brought in, so then from the beginning.
     """
     kinds = {each.kind for entries in known.entries.values() for each in entries}
-    return 0 if EntryKind.UNDONE in kinds else wanted.target_version
+    again = {EntryKind.UNDONE, EntryKind.SPLIT}
+    return 0 if kinds & again or known.gone else wanted.target_version
 
 
 def family_of(known: Known, wanted: Merge, *, since: int) -> Family:
@@ -132,10 +172,15 @@ def family_of(known: Known, wanted: Merge, *, since: int) -> Family:
         root_id=known.root.id,
         since=since,
         leaves=set(known.persons),
-        names={each.distinct_id: leaf_of[each.id] for each in known.ids if each.id in leaf_of},
+        names={
+            **dict.fromkeys(known.gone, NOBODY),
+            **{each.distinct_id: leaf_of[each.id] for each in known.ids if each.id in leaf_of},
+        },
         links=known.links,
         writes=list(writes_of(known, leaf_of, since=lowest_versions(known, wanted, since))),
         states={id: state_at(known, id, wanted, since=since) for id in known.persons},
+        bends=known.bends,
+        revoked=known.revoked,
     )
 
 
@@ -157,11 +202,9 @@ def lowest_versions(known: Known, wanted: Merge, since: int) -> dict[int, int]:
 
 def state_at(known: Known, id: int, wanted: Merge, *, since: int) -> State:
     """The person before what is gone through again: see `Family.states`."""
-    row = known.persons[id]
-    entries = known.entries.get(id, [])
     if since == 0:
-        made = entries[:1]
-        return state_of(book.person_of(made)) if made else State({}, False, row.created_at)
+        return known.made[id]
+    row, entries = known.persons[id], known.entries.get(id, [])
     lowest = lowest_versions(known, wanted, since).get(id)
     if lowest is None:
         return State(row.properties, row.is_identified, row.created_at)
@@ -185,6 +228,8 @@ def writes_of(known: Known, leaf_of: dict[int, int], *, since: dict[int, int]) -
         if each.name in properties.READ_ONLY_EVENTS or each.distinct_id_id not in leaf_of:
             continue
         sent = event_of(each, names[each.distinct_id_id])
+        if each.uuid in known.makers:
+            sent.unset = ()
         yield Write(
             version=each.person_version,
             # Of one version, the event that made it came first: the others found it made.
@@ -194,24 +239,6 @@ def writes_of(known: Known, leaf_of: dict[int, int], *, since: dict[int, int]) -
             claims=sent.claim.source if sent.claim else None,
         )
     yield from entries_of(known, leaf_of, since=since)
-
-
-def event_of(row: Written, name: str) -> Event:
-    said: Properties = {"alias": row.alias}
-    if row.claims_by_anon:
-        said["$anon_distinct_id"] = row.anon_distinct_id
-    return Event(
-        uuid=row.uuid,
-        name=row.name,
-        distinct_id=name,
-        timestamp=row.timestamp,
-        received_at=row.received_at,
-        properties=b"",
-        claim=claim_of(row.name, said, distinct_id=name),
-        set=as_object(row.set),
-        set_once=as_object(row.set_once),
-        unset=properties.unset_keys(row.unset),
-    )
 
 
 def entries_of(known: Known, leaf_of: dict[int, int], *, since: dict[int, int]) -> Iterable[Write]:
@@ -224,26 +251,7 @@ def entries_of(known: Known, leaf_of: dict[int, int], *, since: dict[int, int]) 
                 continue
             if cause.event_uuid in stored or cause.distinct_id_id not in leaf_of:
                 continue
-            change = Event(
-                uuid=cause.event_uuid or UUID(int=0),
-                name="$set",
-                distinct_id="",
-                timestamp=each.at,
-                received_at=each.at,
-                properties=b"",
-                set=each.after,
-                unset=tuple(each.before.keys() - each.after.keys()),
-            )
-            yield Write(
-                version=each.version,
-                order=(0, each.at, change.uuid.int),
-                leaf_id=leaf_of[cause.distinct_id_id],
-                event=change,
-            )
-
-
-def as_object(value: JSON) -> Properties:
-    return cast(Properties, value) if isinstance(value, dict) else {}
+            yield write_told(each, leaf_of[cause.distinct_id_id])
 
 
 async def apply(conn: AsyncConnection, known: Known, result: Undone, *, since: int) -> None:
@@ -272,7 +280,7 @@ async def write(
         if not ended:
             each.version += 1
         other = result.freed_id if id == result.root_id else None
-        entries.append(told(each, state, by=by, source_id=other))
+        entries.append(told(each, state, kind=EntryKind.UNDONE, by=by, source_id=other))
         changed[id] = each
         take(each, state)
     rows = list(changed.values())
@@ -304,37 +312,6 @@ def line_of(row: Person, *, other: Person, by: Cause) -> Activity:
     )
 
 
-def same(row: Person, state: State) -> bool:
-    return (
-        row.created_at == state.created_at
-        and row.is_identified == state.is_identified
-        and not properties.difference(row.properties, state.properties)
-    )
-
-
-def told(row: Person, state: State, *, by: Cause, source_id: int | None) -> Entry:
-    """The entry that leads from the row to the state; its version is the row's."""
-    change = properties.difference(row.properties, state.properties)
-    return Entry(
-        person_id=row.id,
-        version=row.version,
-        kind=EntryKind.UNDONE,
-        at=datetime.now(UTC),
-        cause=by,
-        before=change.before,
-        after=change.after,
-        is_identified=None if row.is_identified == state.is_identified else state.is_identified,
-        created_at=None if row.created_at == state.created_at else state.created_at,
-        source_id=source_id,
-    )
-
-
-def take(row: Person, state: State) -> None:
-    row.properties = state.properties
-    row.is_identified = state.is_identified
-    row.created_at = state.created_at
-
-
 def outcome(known: Known, result: Undone) -> Outcome:
     kept, freed = known.persons[result.root_id], known.persons[result.freed_id]
     take(kept, result.states[kept.id])
@@ -347,15 +324,3 @@ def outcome(known: Known, result: Undone) -> Outcome:
 
 def names_of(known: Known, leaves: set[int]) -> list[str]:
     return [each.distinct_id for each in known.ids if each.person_id in leaves]
-
-
-def link_of(row: Merge) -> Link:
-    return Link(
-        merge_id=row.id,
-        version=row.target_version,
-        source_id=row.source_id,
-        target_id=row.target_id,
-        source_leaf_id=row.source_leaf_id,
-        target_leaf_id=row.target_leaf_id,
-        event_uuid=row.event_uuid,
-    )

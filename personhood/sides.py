@@ -47,8 +47,8 @@ from personhood.store.history import Absorbed, Ends, Sent
 class Ground(Struct, kw_only=True):
     """What the store knows of a root and of the ids that are to leave it.
 
-    `rows` are the chain's persons, `firsts` their first entries; `founders` are the ids that they
-    were made for, `homes` the leaves that those have now. `apart` are names that may not count as
+    `rows` are the chain's persons, `firsts` their first entries, `homes` the leaves that the ids
+    which those name have now. `apart` are names that may not count as
     the same person: those that leave, and that left before. `makers` are the events that made
     a person.
     """
@@ -59,19 +59,18 @@ class Ground(Struct, kw_only=True):
     rows: dict[int, Person]
     links: list[Link]
     firsts: dict[int, Entry]
-    founders: dict[int, int]
     homes: dict[int, int]
     bends: list[Bend]
     apart: set[str]
     makers: set[UUID] = field(default_factory=set)
+    moved_ids: dict[int, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.moved_ids = dict.fromkeys(each.id for each in self.moved)
 
     def leaf(self, moved: DistinctId) -> int:
         assert moved.person_id is not None, "an id of a person has a leaf"
         return moved.person_id
-
-    @property
-    def moved_ids(self) -> list[int]:
-        return [each.id for each in self.moved]
 
 
 class Alone(Struct, kw_only=True):
@@ -91,8 +90,8 @@ async def survey(
     chain |= {id for link in links for id in (link.source_id, link.target_id)}
     rows = await person.by_ids(conn, chain)
     firsts = await entry.firsts(conn, project.id, chain)
-    founders = {id: found for id, each in firsts.items() if (found := founder(each)) is not None}
-    gained = {id for each in firsts.values() for id in each.ids}
+    named = {id for each in firsts.values() for id in each.ids}
+    named |= {id for each in firsts.values() if (id := founder(each)) is not None}
     gone = await split.names_gone(conn, project.id, chain)
     return Ground(
         project=project,
@@ -101,8 +100,7 @@ async def survey(
         rows=rows,
         links=sorted(links + unrecorded(rows, links), key=lambda link: link.version),
         firsts=firsts,
-        founders=founders,
-        homes=await distinct_id.leaves_of(conn, gained | set(founders.values())),
+        homes=await distinct_id.leaves_of(conn, named),
         bends=await split.bends(conn, project.id, chain),
         apart=gone | {each.distinct_id for each in moved},
     )
@@ -135,7 +133,7 @@ def unrecorded(rows: dict[int, Person], links: list[Link]) -> list[Link]:
 
 async def alone(conn: AsyncConnection, ground: Ground) -> Alone:
     """Each id that leaves, as it would be by itself."""
-    ids = ground.moved_ids
+    ids = list(ground.moved_ids)
     ends = await history.ends(conn, ids)
     lost = await told_only(conn, ground)
     unseen = [id for id in ids if ends[id].uuid is None and not lost[id]]
@@ -229,9 +227,7 @@ async def identify(
 
 async def left(conn: AsyncConnection, ground: Ground, written: set[str]) -> dict[int, State]:
     """Each person of the chain, as it is without those who leave; of nobody there is no state."""
-    moved = set(ground.moved_ids)
-    orphaned = {id for id in ground.rows if not is_founded(ground, id, moved)}
-    states = await beginnings(conn, ground, orphaned=orphaned)
+    states = await beginnings(conn, ground)
     waiting = False
     for id, each in (await history.gathered(conn, ground.project.id, list(ground.rows))).items():
         state = states[id]
@@ -255,22 +251,20 @@ async def left(conn: AsyncConnection, ground: Ground, written: set[str]) -> dict
             # An id that was only ever named stays alone.
             state.created_at = row.created_at
         if state.created_at is not None:
-            changed = keys | {CREATOR} if id in orphaned else keys
+            changed = keys if is_founded(ground, id) else keys | {CREATOR}
             state.properties = overlaid(row.properties, state.properties, keys=changed)
             found[id] = state
     return found
 
 
-async def beginnings(
-    conn: AsyncConnection, ground: Ground, *, orphaned: set[int]
-) -> dict[int, State]:
-    """What the chain's persons were when they were made; of `orphaned` ones, by the first event of
-    those who stay.
+async def beginnings(conn: AsyncConnection, ground: Ground) -> dict[int, State]:
+    """What the persons were when they were made; if that was by an id that is no longer there, then
+    by the first event of those who are.
 
     Of a person whose making no entry tells, what it had before its entries is its own.
     """
-    moved = set(ground.moved_ids)
-    firsts = await history.first_of_leaves(conn, orphaned, without=moved)
+    orphaned = [id for id in ground.rows if not is_founded(ground, id)]
+    firsts = await history.first_of_leaves(conn, orphaned, without=ground.moved_ids)
     untold = [id for id in ground.rows if not is_told(ground, id)]
     entries = await entry.of_persons(conn, ground.project.id, untold)
     states: dict[int, State] = {}
@@ -286,7 +280,7 @@ async def beginnings(
         else:
             made = ground.firsts[id]
             stay = {each for each in made.ids if ground.homes.get(each) == id}
-            states[id] = State(dict(made.after), len(stay - moved) > 1, made.created_at)
+            states[id] = State(dict(made.after), len(stay - ground.moved_ids.keys()) > 1, made.created_at)
     makers = {each.uuid for each in firsts.values()}
     makers |= {each.cause.event_uuid for each in ground.firsts.values()}
     ground.makers = {uuid for uuid in makers if uuid is not None}
@@ -299,17 +293,14 @@ def is_told(ground: Ground, id: int) -> bool:
     return first is not None and first.kind in (EntryKind.CREATED, EntryKind.SPLIT)
 
 
-def is_founded(ground: Ground, id: int, moved: Collection[int]) -> bool:
+def is_founded(ground: Ground, id: int) -> bool:
     """Whether whom a person was made for is still there."""
-    first, by = ground.firsts.get(id), ground.founders.get(id)
+    first = ground.firsts.get(id)
     if first is None or not is_told(ground, id):
         return True
-    return (
-        first.kind is EntryKind.CREATED
-        and by is not None
-        and by not in moved
-        and ground.homes.get(by) == id
-    )
+    by = founder(first)
+    stays = by is not None and by not in ground.moved_ids and ground.homes.get(by) == id
+    return first.kind is EntryKind.CREATED and stays
 
 
 async def gone_through(

@@ -6,7 +6,7 @@ transaction, with what `rejoins` needs to bring them together again.
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -22,7 +22,7 @@ from personhood.model import Activity, ActivityKind, Cause, DistinctId, Person, 
 from personhood.partings import Part, Plan
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
 from personhood.sides import Alone, Ground
-from personhood.store import activity, distinct_id, history, merge, person, person_lookup
+from personhood.store import activity, distinct_id, history, merge, person, person_lookup, split
 from personhood.store.pool import Pool
 
 MOVED_MAX = 10_000  # ids that one split moves, and that its line of the activity log names
@@ -157,7 +157,12 @@ async def planned(
         id: Leaf(is_root=id == root.id, stays=stays, below=below)
         for id, (stays, below) in counts.items()
     }
-    seating = seats(moving, found, taken=await taken(conn, ground, moving=moving))
+    seating = seats(
+        moving,
+        found,
+        earlier=await waiting(conn, ground),
+        taken=await person.by_uuids(conn, project.id, [each.uuid for each in moving]),
+    )
     alone = await sides.alone(conn, ground)
     parts = await seated(conn, ground, seating, alone=alone)
     gone = [part.leaf_id for part in parts if part.is_leaf]
@@ -175,7 +180,8 @@ async def planned(
 def moving_of(ground: Ground, moved: DistinctId) -> Moving:
     leaf = ground.rows[ground.leaf(moved)]
     uuid = person_uuid(moved.project_id, moved.distinct_id)
-    made_for = ground.founders.get(leaf.id) == moved.id
+    first = ground.firsts.get(leaf.id)
+    made_for = first is not None and sides.founder(first) == moved.id
     return Moving(
         id=moved.id,
         leaf_id=leaf.id,
@@ -185,19 +191,15 @@ def moving_of(ground: Ground, moved: DistinctId) -> Moving:
     )
 
 
-async def taken(
-    conn: AsyncConnection, ground: Ground, *, moving: Sequence[Moving]
-) -> dict[UUID, int | None]:
-    """The uuids of `moving` that somebody has: see `identity.split.seats`."""
-    held = await person.by_uuids(conn, ground.project.id, [each.uuid for each in moving])
-    others = {uuid: id for uuid, id in held.items() if id not in ground.rows}
-    roots = await person_lookup.roots_of(conn, others.values())
-    empty = {id for id in others.values() if id in roots and roots[id].id == ground.root.id}
+async def waiting(conn: AsyncConnection, ground: Ground) -> dict[int, int]:
+    """The rows that ids had by a split that was undone, if they are still there and empty."""
+    had = await split.earlier(conn, ground.project.id, ids=list(ground.moved_ids))
+    roots = await person_lookup.roots_of(conn, had.values())
+    empty = {id for id, root in roots.items() if root.id == ground.root.id} - ground.rows.keys()
     empty -= {each.person_id for each in await distinct_id.of_persons(conn, empty)}
     for each in await merge.around(conn, ground.project.id, empty):
         empty -= {each.source_id, each.target_id, each.source_leaf_id, each.target_leaf_id}
-    free = {uuid: id for uuid, id in others.items() if id in empty}
-    return {uuid: free.get(uuid) for uuid in held}
+    return {id: person_id for id, person_id in had.items() if person_id in empty}
 
 
 async def seated(

@@ -1,16 +1,18 @@
-"""Splitting persons: each side what its own ids made of it, and together again as if never split."""
+"""Splitting persons: each side is what its own ids made of it, and both can be one again."""
 
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
-import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from personhood import splits
-from personhood.errors import InvalidInput
+from personhood import merges, persons, rejoins, splits
+from personhood.capture import claims
+from personhood.errors import Conflict
 from personhood.identity.distinct_id import person_uuid
-from personhood.model import Project
+from personhood.model import Merge, Project
+from personhood.persons import Work
+from personhood.rejoins import Rejoined
 from personhood.splits import Outcome, Wish
 from personhood.store.pool import Pool
 from tests.test_merges import (
@@ -28,8 +30,10 @@ from tests.test_merges import (
     send,
     set_,
     tenant,
+    writes,
 )
-from tests.test_persons import sent, shop
+from tests.test_merges import claims as claimed
+from tests.test_persons import NOW, sent, shop
 
 __all__ = ["shop"]
 
@@ -78,9 +82,42 @@ async def test_each_side_keeps_what_its_own_ids_set(pool: Pool, shop: Project) -
         await folded(pool, (await owner(pool, shop, name)).person)
 
 
-@settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+async def undo(
+    pool: Pool, of: Project, name: str, outcome: Outcome, *, preview: bool = False
+) -> Rejoined:
+    root = (await owner(pool, of, name)).person
+    assert outcome.split_id is not None
+    return await rejoins.rejoin(pool, of, root, split_id=outcome.split_id, by=BY, preview=preview)
+
+
+async def test_split_then_undo_gives_the_person_before(pool: Pool, shop: Project) -> None:
+    await send(pool, shop, set_("a", plan="free", a=1), set_("u", plan="paid"), identify("u", "a"))
+    await send(pool, shop, set_("a", b=1), set_("u", b=2), identify("u", "new"))
+    before = facts(await owner(pool, shop, "u"))
+    merges = await family(pool, shop, "u")
+    outcome = await split(pool, shop, "u")
+    assert len(outcome.parts) == 2
+    first = await everybody(pool, shop, "a", "u", "new")
+    await undo(pool, shop, outcome.distinct_ids[0], outcome)
+    assert facts(await owner(pool, shop, "u")) == before
+    assert await family(pool, shop, "u") == merges
+    await folded(pool, (await owner(pool, shop, "u")).person)
+    again = await split(pool, shop, "u")
+    assert again.split_id != outcome.split_id
+    assert await everybody(pool, shop, "a", "u", "new") == first
+
+
+async def everybody(pool: Pool, of: Project, *names: str) -> list[dict[str, Any]]:
+    return [facts(await owner(pool, of, name)) for name in names]
+
+
+law = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+later = st.lists(writes | writes | claimed, max_size=6)
+
+
+@law
 @given(history=histories, name=st.sampled_from(NAMES), mask=st.integers(1, 30))
 async def test_a_split_gives_what_would_be_had_they_been_apart(
     pool: Pool, history: History, name: str, mask: int
@@ -106,3 +143,131 @@ async def test_a_split_gives_what_would_be_had_they_been_apart(
     assert after == expected
     for each in NAMES:
         await folded(pool, (await owner(pool, real, each)).person)
+
+
+def part_of(ids: list[str], mask: int) -> list[str]:
+    return [id for number, id in enumerate(ids) if mask >> number & 1]
+
+
+def apart(history: History, names: set[str]) -> History:
+    """The same without the claims that touch one of `names`."""
+    return [
+        (event, id, {k: v for k, v in said.items() if k != "alias"})
+        if id != said.get("alias") and {id, said.get("alias")} & names
+        else (event, id, said)
+        for event, id, said in history
+    ]
+
+
+class Clock:
+    """Time goes by: each event is received a second after the one before."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    async def play(self, pool: Pool, of: Project, history: History) -> None:
+        for name, id, said in history:
+            self.now += timedelta(seconds=1)
+            event = sent(name, id, **said)
+            reading = claims.read(event, of, received_at=self.now, ip=None)
+            assert reading.event is not None
+            await persons.apply(pool, [Work(project=of, events=[reading.event])])
+
+
+START: History = [("page", name, {}) for name in NAMES]
+
+
+@law
+@given(history=histories, later=later, name=st.sampled_from(NAMES), mask=st.integers(1, 30))
+async def test_undoing_a_split_gives_what_would_be_had_it_not_happened(
+    pool: Pool, history: History, later: History, name: str, mask: int
+) -> None:
+    real, other, clock = await tenant(pool), await tenant(pool), Clock()
+    await clock.play(pool, real, START + history)
+    ids = (await owner(pool, real, name)).distinct_ids
+    moved = part_of(ids, mask)
+    assume(0 < len(moved) < len(ids))
+    [kept, *_] = [id for id in ids if id not in moved]
+    outcome = await split(pool, real, name, *moved)
+    await clock.play(pool, real, later)
+    await Clock().play(pool, other, START + history + later)
+    try:
+        shown = await undo(pool, real, kept, outcome, preview=True)
+    except Conflict:
+        assume(False)
+        raise
+    done = await undo(pool, real, kept, outcome)
+    assert (shown.person.properties, shown.distinct_ids, shown.returned) == (
+        done.person.properties,
+        done.distinct_ids,
+        done.returned,
+    )
+    after, expected = await people(pool, real), await people(pool, other)
+    assume(after.keys() == expected.keys())
+    assert after == expected
+    for each in NAMES:
+        await folded(pool, (await owner(pool, real, each)).person)
+
+
+@law
+@given(
+    history=histories,
+    later=later,
+    name=st.sampled_from(NAMES),
+    mask=st.integers(1, 30),
+    choice=st.integers(0, 9),
+    rejoined=st.booleans(),
+)
+async def test_merges_can_be_undone_after_a_split(
+    pool: Pool,
+    history: History,
+    later: History,
+    name: str,
+    mask: int,
+    choice: int,
+    rejoined: bool,
+) -> None:
+    real, other, clock = await tenant(pool), await tenant(pool), Clock()
+    await clock.play(pool, real, START + history)
+    ids = (await owner(pool, real, name)).distinct_ids
+    moved = part_of(ids, mask)
+    assume(0 < len(moved) < len(ids))
+    [kept, *_] = [id for id in ids if id not in moved]
+    outcome = await split(pool, real, name, *moved)
+    await clock.play(pool, real, later)
+    try:
+        if rejoined:
+            await undo(pool, real, kept, outcome)
+        made = await family(pool, real, kept)
+        assume(made)
+        wanted = sorted(made, key=lambda each: each.id)[choice % len(made)]
+        claim = await claim_of(pool, wanted)
+        root = (await owner(pool, real, kept)).person
+        await merges.undo(pool, real, root, merge_id=wanted.id, by=BY, preview=False)
+    except Conflict:
+        assume(False)
+        raise
+    assume(claim is not None)
+    history = history if rejoined else apart(history, set(moved))
+    without = [
+        (event, id, {k: v for k, v in said.items() if k != "alias"})
+        if (id, said.get("alias")) == claim
+        else (event, id, said)
+        for event, id, said in history + later
+    ]
+    await Clock().play(pool, other, START + without)
+    after, expected = await people(pool, real), await people(pool, other)
+    assume(after.keys() == expected.keys())
+    assert after == expected
+    for each in NAMES:
+        await folded(pool, (await owner(pool, real, each)).person)
+
+
+async def claim_of(pool: Pool, of: Merge) -> tuple[str, str] | None:
+    async with pool.connection() as conn:
+        cursor = await conn.execute(
+            "SELECT d.distinct_id, e.properties->>'alias' FROM event e "
+            "JOIN distinct_id d ON d.id = e.distinct_id_id WHERE e.uuid = %s",
+            (of.event_uuid,),
+        )
+        return await cursor.fetchone()

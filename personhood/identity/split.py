@@ -6,7 +6,7 @@ leaf that it was merged with.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
 from msgspec import Struct, field
@@ -44,10 +44,14 @@ class Seat(Struct, frozen=True, kw_only=True):
 
 
 def seats(
-    moving: Iterable[Moving], leaves: Mapping[int, Leaf], *, taken: Mapping[UUID, int | None]
+    moving: Iterable[Moving],
+    leaves: Mapping[int, Leaf],
+    *,
+    earlier: Mapping[int, int],
+    taken: Collection[UUID],
 ) -> dict[int, Seat]:
-    """A row for each id. `taken` are uuids that somebody has: a person of the same family that has
-    been without ids since its split was undone, or None for anybody else.
+    """A row for each id. `earlier` are those that ids had by a split that was undone, and that
+    have waited in the family since, without ids; `taken` are uuids that somebody has.
 
     A merged leaf that was made for the id is itself again, as before the merge; so is one that
     would be left with nothing. The root never goes: the person keeps its uuid.
@@ -58,8 +62,10 @@ def seats(
     for each in moving:
         if back.get(each.leaf_id) == each.id:
             found[each.id] = Seat(person_id=each.leaf_id)
+        elif each.id in earlier:
+            found[each.id] = Seat(person_id=earlier[each.id])
         elif each.uuid in taken or each.generation > 1:
-            found[each.id] = Seat(person_id=taken.get(each.uuid))
+            found[each.id] = Seat()
         else:
             found[each.id] = Seat(uuid=each.uuid)
     return found

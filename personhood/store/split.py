@@ -84,6 +84,22 @@ async def insert_merges(conn: AsyncConnection, split_id: int, links: Sequence[Li
     )
 
 
+async def by_id(conn: AsyncConnection, project_id: int, split_id: int) -> Split | None:
+    """A split that is in force."""
+    async with conn.cursor(row_factory=class_row(Split)) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, project_id, person_id, version, at, api_key_id, undone_at, undone_version
+              FROM split
+             WHERE project_id = %(project_id)s
+               AND id = %(split_id)s
+               AND undone_at IS NULL
+            """,
+            {"project_id": project_id, "split_id": split_id},
+        )
+        return await cursor.fetchone()
+
+
 async def of_person(
     conn: AsyncConnection,
     project_id: int,
@@ -183,6 +199,24 @@ async def merges_of(conn: AsyncConnection, split_id: int) -> list[Link]:
     ]
 
 
+async def earlier(conn: AsyncConnection, project_id: int, *, ids: Sequence[int]) -> dict[int, int]:
+    """The persons that distinct ids had by the last split of them that was undone."""
+    cursor = await conn.execute(
+        """
+        SELECT DISTINCT ON (split_person.distinct_id_id)
+               split_person.distinct_id_id, split_person.person_id
+          FROM split_person
+          JOIN split ON split.id = split_person.split_id
+         WHERE split.project_id = %(project_id)s
+           AND split_person.distinct_id_id = ANY(%(ids)b::bigint[])
+           AND split.undone_at IS NOT NULL
+         ORDER BY split_person.distinct_id_id, split.id DESC
+        """,
+        {"project_id": project_id, "ids": ids},
+    )
+    return dict(await cursor.fetchall())
+
+
 async def bends(conn: AsyncConnection, project_id: int, person_ids: Collection[int]) -> list[Bend]:
     """The times that these persons were split in, and are together again."""
     cursor = await conn.execute(
@@ -218,10 +252,10 @@ async def names_gone(
     return {row[0] for row in await cursor.fetchall()}
 
 
-async def later_by(
-    conn: AsyncConnection, project_id: int, *, split_id: int, person_ids: Collection[int]
+async def later(
+    conn: AsyncConnection, project_id: int, *, person_ids: Collection[int], since: int
 ) -> list[Split]:
-    """The splits in force of some persons that came after one."""
+    """The splits in force of some persons from one on, the newest first."""
     async with conn.cursor(row_factory=class_row(Split)) as cursor:
         await cursor.execute(
             """
@@ -229,11 +263,11 @@ async def later_by(
               FROM split
              WHERE project_id = %(project_id)s
                AND person_id = ANY(%(person_ids)b::bigint[])
-               AND id > %(split_id)s
+               AND id >= %(since)s
                AND undone_at IS NULL
              ORDER BY id DESC
             """,
-            {"project_id": project_id, "split_id": split_id, "person_ids": list(person_ids)},
+            {"project_id": project_id, "since": since, "person_ids": list(person_ids)},
         )
         return await cursor.fetchall()
 
