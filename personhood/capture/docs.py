@@ -109,7 +109,11 @@ RESPONSES: dict[int, ResponseSpec] = {
         description="Committed.",
         examples=[Example(summary="Example", value=Taken())],
     ),
-    400: refusal("The body does not fit.", "event submitted without a distinct_id"),
+    400: refusal(
+        "The body does not fit: nothing of it is stored. Or the database cannot keep one of its "
+        "events: the text names it, an ingestion warning tells why, and all others are stored.",
+        "event submitted without a distinct_id",
+    ),
     401: refusal("No token, or none that is well-formed.", "event submitted without an api_key"),
     408: refusal("The body did not come to its end.", "client stopped sending data"),
     413: refusal("Body or event are too large.", "request body is too large"),

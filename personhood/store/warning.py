@@ -113,13 +113,24 @@ def holds_nul(filter: Filter) -> bool:
 
 
 async def insert_all(conn: AsyncConnection, project_id: int, warnings: Sequence[Warning]) -> None:
+    """Record warnings; what was told of an event already is not told again.
+
+    An event that was dropped is not known by its uuid, as a stored one is, when it comes again.
+    """
     await conn.execute(
         """
         INSERT INTO ingestion_warning (project_id, type, event_uuid, details, at)
         SELECT %(project_id)s, type, event_uuid, details::jsonb, at
           FROM unnest(%(types)b::text[], %(events)b::uuid[], %(details)b::text[],
                       %(at)b::timestamptz[])
-            AS t (type, event_uuid, details, at)
+               WITH ORDINALITY AS t (type, event_uuid, details, at, place)
+         WHERE NOT EXISTS (SELECT
+                             FROM ingestion_warning AS told
+                            WHERE told.event_uuid = t.event_uuid
+                              AND told.type = t.type
+                              AND told.project_id = %(project_id)s
+                              AND told.details = t.details::jsonb)
+         ORDER BY place
         """,
         {
             "project_id": project_id,

@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import os
-import signal
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,6 +14,7 @@ import httpx
 import pytest
 import zstandard
 
+from personhood.store import embedded
 from tests.capture.conftest import Front
 from tests.server import TOKEN, Server, serving
 
@@ -150,6 +149,15 @@ def test_each_event_gets_its_own_verdict_and_each_drop_a_warning(front: Front) -
     assert warnings[6][1]["options"] == ["cookieless_mode"]
 
 
+def test_a_drop_leaves_one_warning_however_often_it_is_sent(front: Front) -> None:
+    bad, other = event(event="x" * 201), event(event="x" * 201)
+    for _ in range(3):
+        assert results(front, bad) == [{"result": "drop", "details": "event_name_too_long"}]
+    assert len(front.warnings()) == 1
+    results(front, bad, other)
+    assert len(front.warnings()) == 2
+
+
 def test_a_number_out_of_range_drops_its_event_only(front: Front) -> None:
     good, bad = event(), event()
     body = batch(good, bad | {"properties": {"n": "HUGE"}}).replace(b'"HUGE"', b"1e999")
@@ -275,9 +283,9 @@ def test_other_methods(front: Front) -> None:
 
 
 def test_without_a_database_everything_is_to_be_sent_again(data_dir: Path) -> None:
-    with serving("--data-dir", str(data_dir)) as server:
+    with embedded.running(data_dir) as url, serving(DATABASE_URL=url) as server:
         assert post(server, batch(event())).status_code == 200
-        stop_database(data_dir)
+        embedded.stop(data_dir.resolve() / "postgres")
         answer = post(server, batch(event()))
         assert error(answer) == (503, "service_unavailable")
         assert int(answer.headers["retry-after"]) > 0
@@ -285,8 +293,3 @@ def test_without_a_database_everything_is_to_be_sent_again(data_dir: Path) -> No
 
 def post(server: Server, body: bytes) -> httpx.Response:
     return httpx.post(server.url + PATH, content=body, headers=headers(), timeout=60)
-
-
-def stop_database(data_dir: Path) -> None:
-    pid = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
-    os.kill(pid, signal.SIGQUIT)

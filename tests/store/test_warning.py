@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from psycopg import AsyncConnection
 from psycopg.errors import Diagnostic
 
+from personhood.model import Warning
 from personhood.store import warning
 from personhood.store.pool import Pool
 from personhood.store.warning import Filter, Mark
@@ -94,3 +96,33 @@ async def test_a_page_is_read_by_index_and_no_more_than_it(
 def rows_read(scan: dict[str, Any]) -> float:
     removed = scan.get("Rows Removed by Filter", 0) + scan.get("Rows Removed by Index Recheck", 0)
     return scan["Actual Rows"] + removed
+
+
+async def test_what_was_told_of_an_event_is_not_told_again_and_found_by_index(
+    conn: AsyncConnection,
+) -> None:
+    async def told(project_id: int, **change: Any) -> int:
+        """How many warnings come of one that was told before, but for the `change`."""
+        each = Warning(**{"type": "odd", "at": AT, "event_uuid": UUID(int=1), **change})
+        with plans(conn) as taken:
+            await warning.insert_all(conn, project_id, [each])
+        scans = [node for plan in taken for node in nodes(plan) if "Relation Name" in node]
+        used = [node["Index Name"] for node in scans if "Index Name" in node]
+        assert used == ["ingestion_warning_event"], taken
+        cursor = await conn.execute("SELECT count(*) FROM ingestion_warning WHERE type <> 'type-1'")
+        row = await cursor.fetchone()
+        assert row is not None
+        new, counted[0] = row[0] - counted[0], row[0]
+        return new
+
+    cursor = await conn.execute("SELECT count(*) FROM ingestion_warning WHERE type <> 'type-1'")
+    counted = list(await cursor.fetchone() or ())
+    assert await told(1) == 1
+    assert await told(1) == 0
+    assert await told(1, at=AT + timedelta(days=1)) == 0
+    assert await told(1, type="other") == 1
+    assert await told(1, details={"key": "value"}) == 1
+    assert await told(1, event_uuid=UUID(int=2)) == 1
+    assert await told(1, event_uuid=None) == 1
+    assert await told(1, event_uuid=None) == 1
+    assert await told(2) == 1
