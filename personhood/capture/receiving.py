@@ -71,11 +71,12 @@ async def chunks_of(receive: Receive, bytes_max: int) -> bytes:
         message = await receive()
         if message["type"] != "http.request":
             raise Left
-        chunks.append(message["body"])
-        size += len(message["body"])
+        chunk = message.get("body", b"")
+        chunks.append(chunk)
+        size += len(chunk)
         if size > bytes_max:
             raise TooLarge
-        if not message["more_body"]:
+        if not message.get("more_body", False):
             return b"".join(chunks)
 
 
