@@ -11,6 +11,7 @@ from msgspec import Struct
 from rich.console import Console
 
 from bench import report
+from bench.export import Export
 from bench.ingest import Ingest
 from bench.listing import Listing
 from bench.lookup import Lookup
@@ -25,6 +26,7 @@ MEASUREMENTS: dict[str, Sequence[Callable[[Site], Measurement]]] = {
     "single": [Single],
     "lookup": [Lookup],
     "list": [partial(Listing, search=False), partial(Listing, search=True)],
+    "export": [Export],
     "merge": [Merge],
 }
 PERSONS = 10_000
@@ -53,7 +55,7 @@ def run(
     persons
         How many persons the database has; several sizes are measured in turn and compared.
     only
-        ingest, single, lookup, list, merge; all of them by default.
+        ingest, single, lookup, list, export, merge; all of them by default.
     rounds
         How often each measurement and its floors are taken.
     workers

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 
 from personhood.api.asked import Asked, pool_of
 from personhood.api.present import displayed, row
-from personhood.errors import InvalidInput, Throttled
+from personhood.errors import Throttled
 from personhood.http import sheet
 from personhood.http.streamed import Streamed
 from personhood.model import DISPLAY_NAME_PROPERTIES, Project
@@ -32,15 +32,7 @@ async def export(request: Asked, filter: Filter, *, all: bool) -> Streamed:
     """The file. Raises InvalidInput, Throttled: while the first chunk, the header, is made."""
     chunks = made(request, filter, most=None if all else PERSONS_MAX)
     first = await anext(chunks, b"")
-    return Streamed(after(first, chunks), headers=HEADERS, media_type=sheet.MEDIA_TYPE)
-
-
-async def after(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(rest) as chunks:
-        if first:
-            yield first
-        async for chunk in chunks:
-            yield chunk
+    return Streamed(chunks, first=first, headers=HEADERS, media_type=sheet.MEDIA_TYPE)
 
 
 async def made(request: Asked, filter: Filter, *, most: int | None) -> AsyncGenerator[bytes, None]:
@@ -59,7 +51,7 @@ async def turn(request: Asked) -> AsyncIterator[None]:
     """Raises Throttled where too many files are being sent already."""
     state = request.app.state
     running: int = state.get("exports", 0)
-    if running >= AT_ONCE_MAX:
+    if running >= min(AT_ONCE_MAX, max(1, pool_of(request).max_size // 4)):
         raise Throttled(f"{running} exports are running. Please wait until one has ended.")
     state.exports = running + 1
     try:
@@ -79,7 +71,6 @@ async def table(
     if person_copy.fits(columns, names=names):
         chunks = by_copy(conn, listed, columns, names=names)
     else:
-        refuse_above(COLUMNS_MAX, len(columns.paths))
         chunks = by_hand(conn, listed, project)
     async with aclosing(chunks):
         async for chunk in chunks:
@@ -102,7 +93,8 @@ async def by_hand(
     async for owners in person_export.persons(conn, listed):
         for cells in flattened(owners, project):
             found.update(cells)
-            refuse_above(COLUMNS_MAX, len(found))
+            if len(found) > COLUMNS_MAX:
+                raise person_export.too_many_columns(COLUMNS_MAX)
     headers = sorted(found)
     yield sheet.header(headers)
     async for owners in person_export.persons(conn, listed):
@@ -115,12 +107,3 @@ def flattened(owners: Iterable[Owner], project: Project) -> Iterator[dict[str, A
     for owner in owners:
         shown = row(owner.person, displayed(owner.distinct_ids), project)
         yield sheet.flat(sheet.plain(shown))
-
-
-def refuse_above(most: int, columns: int) -> None:
-    if columns > most:
-        raise InvalidInput(
-            f"This makes more than {most:,} columns, which no spreadsheet holds. Please narrow the "
-            "filters, or read JSON.",
-            code="too_many_columns",
-        )

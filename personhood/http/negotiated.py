@@ -7,15 +7,16 @@ rest: so a single object, a summary or a refusal has its status and an empty bod
 """
 
 import re
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import msgspec
 from litestar import Response
-from litestar.response import Stream
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from personhood.http import accept, sheet
 from personhood.http.accept import Form
+from personhood.http.streamed import Streamed
 from personhood.model import JSON
 
 PATHS = ("/api/projects/", "/api/environments/")
@@ -82,14 +83,14 @@ async def in_form(response: Response[Any]) -> Response[Any]:
     columns = sheet.columns_of(rows)
     chunks = sheet.lines(columns, rows)
     if len(rows) * len(columns) > CELLS_HELD_MAX:
-        return Stream(
-            chunks,
-            status_code=response.status_code,
-            headers=response.headers,
-            media_type=sheet.MEDIA_TYPE,
-        )
+        return Streamed(one_by_one(chunks), headers=response.headers, media_type=sheet.MEDIA_TYPE)
     response.content, response.media_type = b"".join(chunks), sheet.MEDIA_TYPE
     return response
+
+
+async def one_by_one(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    for chunk in chunks:
+        yield chunk
 
 
 def results_of(content: Any) -> list[JSON] | None:

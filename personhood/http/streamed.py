@@ -5,7 +5,6 @@ The next chunk is made when the last one is taken: a slow client holds as little
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Any
 
 import structlog
@@ -22,13 +21,19 @@ class CutOff(Exception):
 
 
 class Streamed(Response[bytes]):
-    """Chunks as they come. What fails before the first of them should be found out before."""
+    """Chunks as they come, after a `first` that is there already: so what is to be refused can be
+    refused before."""
 
     def __init__(
-        self, chunks: AsyncGenerator[bytes, None], *, headers: dict[str, str], media_type: str
+        self,
+        rest: AsyncGenerator[bytes, None],
+        *,
+        first: bytes = b"",
+        headers: dict[str, str],
+        media_type: str,
     ) -> None:
-        super().__init__(b"", headers=headers, media_type=media_type, status_code=200)
-        self.chunks = chunks
+        super().__init__(first, headers=headers, media_type=media_type, status_code=200)
+        self.rest = rest
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIApp:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self.answer
@@ -51,18 +56,23 @@ class Streamed(Response[bytes]):
             leaving.cancel()
             sending.cancel()
             await asyncio.gather(sending, leaving, return_exceptions=True)
+            await self.rest.aclose()
 
     async def send_all(self, send: Send) -> None:
         headers = [
             (b"content-type", f"{self.media_type}; charset=utf-8".encode()),
             *((name.lower().encode(), value.encode()) for name, value in self.headers.items()),
         ]
-        async with aclosing(self.chunks) as chunks:
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            async for chunk in chunks:
-                async with asyncio.timeout(STALL_S):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if self.content:
+            await self.send_chunk(send, self.content)
+        async for chunk in self.rest:
+            await self.send_chunk(send, chunk)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def send_chunk(self, send: Send, chunk: bytes) -> None:
+        async with asyncio.timeout(STALL_S):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
 async def left(receive: Receive) -> None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from psycopg import AsyncConnection, IsolationLevel, sql
 from psycopg.rows import class_row
 
+from personhood.errors import InvalidInput
 from personhood.model import Person
 from personhood.store import person_lookup, person_search, property_filter
 from personhood.store.person_filter import Conditions, Filter, holds_nul
@@ -25,6 +26,17 @@ IDS_MAX = 1000  # distinct ids that are shown of one person
 SAMPLE_ROWS = 1000
 KNOWN_KEYS_MAX = 64
 BATCH_PERSONS = 100
+BATCH_PATHS = 100
+HEADER_CHARACTERS_MAX = 4 * 1024 * 1024
+
+SETTINGS = (
+    "SET LOCAL statement_timeout = 0",
+    "SET LOCAL idle_in_transaction_session_timeout = 0",
+    # To compile an expression for each of hundreds of columns takes longer than to run it.
+    "SET LOCAL jit = off",
+    # Distinct ids are counted in the order of their index, not in a table that outgrows memory.
+    "SET LOCAL enable_hashagg = off",
+)
 
 Path = tuple[str, ...]
 
@@ -82,7 +94,8 @@ async def snapshot(pool: Pool) -> AsyncIterator[AsyncConnection]:
         await conn.set_read_only(True)
         try:
             async with conn.transaction():
-                await conn.execute("SET LOCAL statement_timeout = 0")
+                for setting in SETTINGS:
+                    await conn.execute(setting)
                 yield conn
         finally:
             if not conn.closed:
@@ -135,53 +148,71 @@ async def is_anybody(conn: AsyncConnection, listed: Listed) -> bool:
 
 
 async def columns(conn: AsyncConnection, listed: Listed, *, most: int) -> Columns:
-    """The columns of a list; of paths at most one more than `most`.
+    """The columns of a list. Raises InvalidInput if they are more than `most`.
 
     Common keys are known before, so that few persons have to be looked into.
     """
     known = await common_keys(conn, listed)
-    cursor = await conn.execute(
-        sql.SQL(
-            """
-            WITH RECURSIVE node (path, value) AS (
-                SELECT ARRAY[part.key], part.value
-                  FROM ({listed}) AS person
-                 CROSS JOIN LATERAL jsonb_each(properties) AS part
-                 WHERE (properties - %(known)s::text[] <> '{{}}' OR properties @? '$.**{{2}}')
-                   AND (part.key <> ALL (%(known)s::text[])
-                        OR jsonb_typeof(part.value) IN ('object', 'array'))
-                 UNION ALL
-                SELECT node.path || part.key, part.value
-                  FROM node
-                 CROSS JOIN LATERAL (
-                       SELECT each.key, each.value
-                         FROM jsonb_each(CASE jsonb_typeof(node.value)
-                                         WHEN 'object' THEN node.value END) AS each
-                        UNION ALL
-                       SELECT (each.number - 1)::text, each.value
-                         FROM jsonb_array_elements(CASE jsonb_typeof(node.value)
-                                                   WHEN 'array' THEN node.value END)
-                              WITH ORDINALITY AS each (value, number)
-                       ) AS part
-            )
-            SELECT DISTINCT path, jsonb_typeof(value) IN ('object', 'array')
-              FROM node
-             WHERE jsonb_typeof(value) NOT IN ('object', 'array')
-                OR (cardinality(path) = 1 AND value NOT IN ('{{}}', '[]'))
-             LIMIT %(paths)s
-            """
-        ).format(listed=listed.query("person.properties")),
-        {**listed.parameters(), "known": known, "paths": most + 1},
-    )
-    found = await cursor.fetchall()
-    paths = {(key,) for key in known} | {tuple(path) for path, holds in found if not holds}
+    paths: set[Path] = {(key,) for key in known}
+    nesting: set[str] = set()
+    size = sum(map(len, known))
+    async with conn.cursor("paths") as cursor:
+        await cursor.execute(
+            paths_query(listed), {**listed.parameters(), "known": known, "paths": most + 1}
+        )
+        while len(paths) <= most and size <= HEADER_CHARACTERS_MAX:
+            found = await cursor.fetchmany(BATCH_PATHS)
+            if not found:
+                break
+            paths.update(tuple(path) for path, holds in found if not holds)
+            nesting.update(path[0] for path, holds in found if holds)
+            size += sum(len(part) for path, _ in found for part in path)
+        else:
+            raise too_many_columns(most)
     deep = await has_deep_merges(conn, listed.given["project_id"])
-    return Columns(
-        paths=sorted(paths),
-        nesting={path[0] for path, holds in found if holds},
-        ids=await most_ids(conn, listed, deep=deep),
-        deep=deep,
+    ids = await most_ids(conn, listed, deep=deep)
+    return Columns(paths=sorted(paths), nesting=nesting, ids=ids, deep=deep)
+
+
+def too_many_columns(most: int) -> InvalidInput:
+    return InvalidInput(
+        f"This makes more than {most:,} columns, or columns of very long names, which no "
+        "spreadsheet holds. Please narrow the filters, or read JSON.",
+        code="too_many_columns",
     )
+
+
+def paths_query(listed: Listed) -> sql.Composed:
+    return sql.SQL(
+        """
+        WITH RECURSIVE node (path, value) AS (
+            SELECT ARRAY[part.key], part.value
+              FROM ({listed}) AS person
+             CROSS JOIN LATERAL jsonb_each(properties) AS part
+             WHERE (properties - %(known)s::text[] <> '{{}}' OR properties @? '$.**{{2}}')
+               AND (part.key <> ALL (%(known)s::text[])
+                    OR jsonb_typeof(part.value) IN ('object', 'array'))
+             UNION ALL
+            SELECT node.path || part.key, part.value
+              FROM node
+             CROSS JOIN LATERAL (
+                   SELECT each.key, each.value
+                     FROM jsonb_each(CASE jsonb_typeof(node.value)
+                                     WHEN 'object' THEN node.value END) AS each
+                    UNION ALL
+                   SELECT (each.number - 1)::text, each.value
+                     FROM jsonb_array_elements(CASE jsonb_typeof(node.value)
+                                               WHEN 'array' THEN node.value END)
+                          WITH ORDINALITY AS each (value, number)
+                   ) AS part
+        )
+        SELECT DISTINCT path, jsonb_typeof(value) IN ('object', 'array')
+          FROM node
+         WHERE jsonb_typeof(value) NOT IN ('object', 'array')
+            OR (cardinality(path) = 1 AND value NOT IN ('{{}}', '[]'))
+         LIMIT %(paths)s
+        """
+    ).format(listed=listed.query("person.properties"))
 
 
 async def common_keys(conn: AsyncConnection, listed: Listed) -> list[str]:

@@ -18,7 +18,8 @@ from personhood.model import DISPLAY_NAME_PROPERTIES, Project
 from personhood.store import person_copy
 from personhood.store.person_export import Columns
 from personhood.store.person_filter import Filter
-from personhood.store.pool import Pool, pool
+from personhood.store.pool import Pool
+from personhood.store.pool import pool as make_pool
 from tests.api.conftest import CREATED_AT, People
 
 TEXTS = st.text(
@@ -139,7 +140,7 @@ async def fill(opened: Pool, persons: list[Any]) -> None:
 @example(persons=[({}, ["=1"], None, 0), ({}, ["y"], 1, 0), ({}, ["z"], 2, 0)])
 def test_both_ways_give_the_same_file(database: str, persons: list[Any]) -> None:
     async def both() -> tuple[bytes, bytes]:
-        async with pool(database, size=2) as opened:
+        async with make_pool(database, size=2) as opened:
             await fill(opened, persons)
             with pytest.MonkeyPatch.context() as patch:
                 ours = await file(opened)
@@ -228,12 +229,15 @@ async def test_one_file_shows_one_moment(pool: Pool) -> None:
     assert b"properties.b" not in text
 
 
-async def test_few_files_are_made_at_once(pool: Pool) -> None:
-    await fill(pool, [({}, ["x"], None, 0)])
-    request = asked(pool, PROJECT)
-    running = [
-        person_export.made(request, Filter(), most=None) for _ in range(person_export.AT_ONCE_MAX)
-    ]
+@pytest.mark.parametrize(("size", "at_once"), [(2, 1), (4, 1), (8, 2), (40, 2)])
+async def test_few_files_are_made_at_once(database: str, size: int, at_once: int) -> None:
+    async with make_pool(database, size=size) as opened:
+        await fill(opened, [({}, ["x"], None, 0)])
+        await at_most(asked(opened, PROJECT), at_once)
+
+
+async def at_most(request: Asked, at_once: int) -> None:
+    running = [person_export.made(request, Filter(), most=None) for _ in range(at_once)]
     for each in running:
         assert (await anext(each)).startswith(b"created_at,")
     with pytest.raises(Throttled):
@@ -260,3 +264,11 @@ async def test_a_file_that_nobody_reads_on_ends_its_query(pool: Pool, people: Pe
             cursor = await conn.execute("SHOW transaction_isolation")
             assert await cursor.fetchone() == ("read committed",)
             await conn.execute("UPDATE person SET version = 1 WHERE id = 1")
+
+
+async def test_columns_of_very_long_names_are_refused(pool: Pool) -> None:
+    long = [({"k" * 500_000 + str(n): n}, [str(n)], None, n) for n in range(1200, 1210)]
+    await fill(pool, [({"a": 1}, [], None, n) for n in range(10)] + long)
+    with pytest.raises(InvalidInput) as caught:
+        await file(pool)
+    assert caught.value.code == "too_many_columns"
