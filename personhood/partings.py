@@ -24,6 +24,7 @@ from personhood.sides import Ground
 from personhood.store import distinct_id, entry, merge, person, split
 from personhood.store.pool import encode
 
+MOVED_MAX = 10_000  # ids that one split moves, and that its line of the activity log names
 VERSIONS_APART = 101  # of a new person from the one that it left (contract: persons-api, 5.2)
 BATCH_BYTES = 16 * 1024 * 1024
 T = TypeVar("T")

@@ -40,10 +40,9 @@ from personhood.model import (
     SplitPerson,
     SplitRole,
 )
-from personhood.partings import batches, weight
+from personhood.partings import MOVED_MAX, batches, weight
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
 from personhood.sides import take_step
-from personhood.splits import MOVED_MAX
 from personhood.store import (
     activity,
     distinct_id,

@@ -14,6 +14,7 @@ from uuid import UUID
 from msgspec import Struct, field
 from psycopg import AsyncConnection
 
+from personhood.errors import InvalidInput
 from personhood.histories import (
     Item,
     in_order,
@@ -42,6 +43,10 @@ from personhood.identity.split import concerned, overlaid
 from personhood.model import DistinctId, Entry, EntryKind, Person, Project
 from personhood.store import distinct_id, entry, history, merge, person, person_lookup, split
 from personhood.store.history import Absorbed, Ends, Sent
+from personhood.store.pool import encode
+
+ALONE_BYTES_MAX = 256 * 1024 * 1024
+TOO_MUCH = "These distinct ids wrote too much to be split off at once. List fewer of them."
 
 
 class Ground(Struct, kw_only=True):
@@ -74,11 +79,25 @@ class Ground(Struct, kw_only=True):
 
 
 class Alone(Struct, kw_only=True):
-    """Those who leave, by surrogate id, and all keys that they ever wrote."""
+    """Those who leave, by surrogate id, and all keys that they ever wrote.
+
+    `grown` is by how many bytes their properties may have grown since they were last weighed.
+    """
 
     states: dict[int, State] = field(default_factory=dict)
     seen: dict[int, datetime | None] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
+    grown: int = 0
+
+    def write(self, id: int, step: Write) -> None:
+        """Raises InvalidInput when all of them together become too much to be held."""
+        write(self.states[id], step, identifies=False)
+        self.written |= keys_of(step)
+        self.grown += len(encode(step.event.set)) + len(encode(step.event.set_once))
+        if self.grown > ALONE_BYTES_MAX:
+            self.grown = sum(len(encode(each.properties)) for each in self.states.values())
+            if self.grown > ALONE_BYTES_MAX // 2:
+                raise InvalidInput(TOO_MUCH)
 
 
 async def survey(
@@ -156,14 +175,13 @@ async def alone(conn: AsyncConnection, ground: Ground) -> Alone:
         if row.uuid == ends[row.distinct_id_id].uuid:
             step = making(step)
         while before and key(before[0], []) < key(step, []):
-            write(result.states[row.distinct_id_id], before.popleft(), identifies=False)
-        write(result.states[row.distinct_id_id], step, identifies=False)
-        result.written |= keys_of(step)
+            result.write(row.distinct_id_id, before.popleft())
+        result.write(row.distinct_id_id, step)
         if step.claims is not None and names_another(step):
             claims[row.distinct_id_id].add(step.claims)
     for id, rest in pending.items():
         for step in rest:
-            write(result.states[id], step, identifies=False)
+            result.write(id, step)
     result.written -= {CREATOR}
     await identify(conn, ground, result, claims=claims)
     return result
@@ -280,7 +298,8 @@ async def beginnings(conn: AsyncConnection, ground: Ground) -> dict[int, State]:
         else:
             made = ground.firsts[id]
             stay = {each for each in made.ids if ground.homes.get(each) == id}
-            states[id] = State(dict(made.after), len(stay - ground.moved_ids.keys()) > 1, made.created_at)
+            named = len(stay - ground.moved_ids.keys()) > 1
+            states[id] = State(dict(made.after), named, made.created_at)
     makers = {each.uuid for each in firsts.values()}
     makers |= {each.cause.event_uuid for each in ground.firsts.values()}
     ground.makers = {uuid for uuid in makers if uuid is not None}

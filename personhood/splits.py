@@ -19,13 +19,11 @@ from personhood.histories import link_of
 from personhood.identity.distinct_id import person_uuid
 from personhood.identity.split import TAKEN_ALONG_MAX, Leaf, Moving, Seat, grafts, seats
 from personhood.model import Activity, ActivityKind, Cause, DistinctId, Person, Project
-from personhood.partings import Part, Plan
+from personhood.partings import MOVED_MAX, Part, Plan
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
 from personhood.sides import Alone, Ground
 from personhood.store import activity, distinct_id, history, merge, person, person_lookup, split
 from personhood.store.pool import Pool
-
-MOVED_MAX = 10_000  # ids that one split moves, and that its line of the activity log names
 
 
 class Wish(Struct, frozen=True, kw_only=True):

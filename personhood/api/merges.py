@@ -1,7 +1,6 @@
 """Merges of a person: which there were, and undoing one."""
 
 from typing import Annotated
-from uuid import uuid4
 
 from litestar import get, post
 from litestar.params import FromPath
@@ -9,14 +8,14 @@ from litestar.params import FromPath
 from personhood import merges
 from personhood.api import merges_docs as docs
 from personhood.api import persons_docs
-from personhood.api.asked import Asked, flag, pool_of, resolve, url_of
+from personhood.api.asked import Asked, cause_of, flag, pool_of, resolve, url_of
 from personhood.api.merges_docs import MergedPerson, MergeList, MergeRow, UndoneMerge
 from personhood.api.present import detail
 from personhood.api.schema import READ_ERRORS, WRITE_ERRORS, Described, responses
 from personhood.errors import NotFound
 from personhood.http import json_body
 from personhood.http import page as pages
-from personhood.model import Cause, Merge, Person
+from personhood.model import Merge, Person
 from personhood.store import merge, person
 
 ID_DIGITS_MAX = 18
@@ -66,7 +65,7 @@ async def merges_list(
     summary="Undo a merge",
     description=docs.UNDO,
     operation_class=Described,
-    responses=responses(UndoneMerge, "The two persons.", docs.UNDONE, errors=WRITE_ERRORS),
+    responses=responses(UndoneMerge, "The two persons.", docs.UNDONE, errors=(*WRITE_ERRORS, 409)),
 )
 async def merges_undo(
     request: Asked,
@@ -85,7 +84,7 @@ async def merges_undo(
         access.project,
         (await resolve(request, person_id, limit=1)).person,
         merge_id=int(merge_id),
-        by=Cause(api_key_id=access.key.id, request_id=uuid4()),
+        by=cause_of(request),
         preview=only_shown,
     )
     return UndoneMerge(

@@ -23,6 +23,7 @@ from personhood.api import (
     properties_at_time,
     reset_distinct_id,
     schema,
+    splits,
     values,
 )
 from personhood.http.accept import OFFERS_CSV
@@ -46,6 +47,9 @@ PERSONS: list[ControllerRouterHandler] = [
     deletion_status.persons_deletion_status,  # GET /deletion_status
     merges.merges_list,  #        GET         /:id/merges
     merges.merges_undo,  #        POST        /:id/merges/:merge_id/undo
+    splits.persons_split,  #      POST        /:id/split
+    splits.splits_list,  #        GET         /:id/splits
+    splits.splits_undo,  #        POST        /:id/splits/:split_id/undo
     cohort_persons.persons_cohorts,  # GET    /cohorts
     values.persons_values,  #     GET         /values
     batch.persons_batch_by_distinct_ids,  # POST /batch_by_distinct_ids

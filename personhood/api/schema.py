@@ -77,6 +77,7 @@ PATH_PARAMETERS: dict[str, tuple[str, str]] = {
         "b44cfe84-13e5-55bd-9d93-03bf32d61790",
     ),
     "merge_id": ("Number of the merge, as the list of merges tells it.", "3"),
+    "split_id": ("Number of the split, as the list of splits tells it.", "5"),
     "cohort_id": ("Number of the cohort.", "4"),
 }
 
