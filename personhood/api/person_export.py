@@ -14,7 +14,7 @@ from personhood.api.asked import Asked, pool_of
 from personhood.api.present import displayed, row
 from personhood.errors import Throttled
 from personhood.http import sheet
-from personhood.http.streamed import Streamed
+from personhood.http.streamed import Streamed, unless_left
 from personhood.model import DISPLAY_NAME_PROPERTIES, Project
 from personhood.store import person_copy, person_export
 from personhood.store.person_export import Columns, Listed
@@ -31,8 +31,12 @@ HEADERS = {"content-disposition": 'attachment; filename="persons.csv"'}
 async def export(request: Asked, filter: Filter, *, all: bool) -> Streamed:
     """The file. Raises InvalidInput, Throttled: while the first chunk, the header, is made."""
     chunks = made(request, filter, most=None if all else PERSONS_MAX)
-    first = await anext(chunks, b"")
+    first = await unless_left(request.receive, begin(chunks))
     return Streamed(chunks, first=first, headers=HEADERS, media_type=sheet.MEDIA_TYPE)
+
+
+async def begin(chunks: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(chunks, b"")
 
 
 async def made(request: Asked, filter: Filter, *, most: int | None) -> AsyncGenerator[bytes, None]:

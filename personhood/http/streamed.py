@@ -4,14 +4,17 @@ The next chunk is made when the last one is taken: a slow client holds as little
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar
 
 import structlog
 from litestar import Response
+from litestar.exceptions import InternalServerException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 STALL_S = 60  # that a client may leave a chunk waiting for
 
@@ -73,6 +76,21 @@ class Streamed(Response[bytes]):
     async def send_chunk(self, send: Send, chunk: bytes) -> None:
         async with asyncio.timeout(STALL_S):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+async def unless_left(receive: Receive, making: Coroutine[Any, Any, T]) -> T:
+    """What is made before there is an answer, given up when the client leaves."""
+    made = asyncio.ensure_future(making)
+    leaving = asyncio.create_task(left(receive))
+    try:
+        await asyncio.wait({made, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if made.done():
+            return made.result()
+        raise InternalServerException("client disconnected prematurely")  # as Litestar says it
+    finally:
+        leaving.cancel()
+        made.cancel()
+        await asyncio.gather(made, leaving, return_exceptions=True)
 
 
 async def left(receive: Receive) -> None:

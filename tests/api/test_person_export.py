@@ -76,7 +76,8 @@ PERSONS = st.lists(
 def asked(opened: Pool, project: Project) -> Asked:
     """A request, as far as an export looks at one."""
     app = SimpleNamespace(state=State(pool=opened))
-    return cast("Asked", SimpleNamespace(app=app, auth=SimpleNamespace(project=project)))
+    auth = SimpleNamespace(project=project)
+    return cast("Asked", SimpleNamespace(app=app, auth=auth, receive=asyncio.Event().wait))
 
 
 class State(dict[str, Any]):

@@ -272,6 +272,30 @@ def test_a_client_that_leaves_stops_the_query(full: Server) -> None:
     assert "Traceback" not in full.log()
 
 
+def waiting(server: Server) -> int:
+    with psycopg.connect(server.database_url, autocommit=True) as conn:
+        row = conn.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        ).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_a_client_that_leaves_before_the_answer_stops_its_queries(full: Server) -> None:
+    head = f"GET {url_of(full).removeprefix(full.url)} HTTP/1.1\r\nHost: x\r\n"
+    with psycopg.connect(full.database_url) as conn:
+        httpx.get(url_of(full) + "&distinct_id=id%207", headers=full.headers)
+        conn.execute("LOCK TABLE person")
+        client = socket.create_connection(("127.0.0.1", full.port))
+        client.sendall(f"{head}Authorization: Bearer {full.key}\r\n\r\n".encode())
+        wait_until(lambda: waiting(full) == 1)
+        client.close()
+        wait_until(lambda: waiting(full) == 0)
+    assert "Traceback" not in full.log()
+    answer = httpx.get(url_of(full) + "&distinct_id=id%207", headers=full.headers)
+    assert answer.text.count("\r\n") == 2
+
+
 def test_a_file_that_cannot_be_finished_breaks_off(full: Server) -> None:
     client = begun(full)
     with psycopg.connect(full.database_url, autocommit=True) as conn:
