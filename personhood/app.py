@@ -16,6 +16,8 @@ from personhood.http.cors import Cors
 from personhood.http.envelope import exception_handlers
 from personhood.http.head import Headed
 from personhood.http.negotiated import Negotiated
+from personhood.http.segments import Segmented
+from personhood.jobs import deletions
 from personhood.jobs.queue import working
 from personhood.metrics import Measured
 from personhood.settings import Settings
@@ -28,7 +30,7 @@ REQUEST_BODY_BYTES_MAX = 32 * 1024 * 1024
 
 # Two keep the processor busy while the database is, and the database while the processor is.
 LANES = 2
-JOBS_POOL_SIZE = 2
+JOBS_POOL_SIZE = 4  # a deletion may need two at once
 
 
 def served(settings: Settings, database_url: str) -> ASGIApp:
@@ -57,7 +59,7 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
             ) as ingest_pool,
             pool(database_url, size=JOBS_POOL_SIZE, ready=0) as jobs_pool,
             Ingester(ingest_pool, queue_bytes=settings.ingest_queue_bytes, lanes=LANES) as ingester,
-            working(settings, database_url, jobs_pool),
+            working(settings, database_url, jobs_pool) as jobs,
         ):
             app.state.pool = opened
             app.state.ingest_pool = ingest_pool

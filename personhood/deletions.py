@@ -9,7 +9,7 @@ asked for stands on the receipt.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
@@ -22,7 +22,16 @@ from psycopg_pool import PoolTimeout
 from personhood.errors import Overloaded
 from personhood.model import Activity, ActivityKind, Cause, Deletion, Project, Wish
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
-from personhood.store import activity, deletion, deletion_count, forgetting, gate, root
+from personhood.redactions import redact_neighbours
+from personhood.store import (
+    activity,
+    deletion,
+    deletion_count,
+    forgetting,
+    gate,
+    neighbour,
+    root,
+)
 from personhood.store import deletion_preview as preview
 from personhood.store.pool import Pool
 
@@ -33,6 +42,8 @@ UNSETTLED_PER_PASS = 1000
 
 log = structlog.get_logger(__name__)
 
+# Sees to it that what waits on receipts is run, as part of the transaction that makes them.
+Enqueue: TypeAlias = Callable[[AsyncConnection, Project], Awaitable[None]]
 Name: TypeAlias = int | UUID | str  # a person's id, its uuid or one of its distinct ids
 
 
@@ -66,7 +77,9 @@ class Preview(Struct, frozen=True):
     recordings: int = 0
 
 
-async def delete(pool: Pool, project: Project, request: Request) -> Outcome:
+async def delete(
+    pool: Pool, project: Project, request: Request, *, enqueue: Enqueue | None = None
+) -> Outcome:
     """Do what can be done at once, and take down the rest. All of it happens, or nothing.
 
     Raises Overloaded when others were faster ATTEMPTS_MAX times.
@@ -75,6 +88,9 @@ async def delete(pool: Pool, project: Project, request: Request) -> Outcome:
         try:
             async with pool.connection() as conn, conn.transaction():
                 outcome = await delete_in(conn, project, request)
+                later = request.wish.events or request.wish.recordings
+                if enqueue is not None and later and outcome.receipts:
+                    await enqueue(conn, project)
             break
         except (Stale, *CONFLICTS):
             await asyncio.sleep(BACKOFF_S * 2**attempt * random.random())
@@ -132,6 +148,7 @@ async def forget(
     ids = [each.id for each in receipts]
     await forgetting.note_persons(conn, ids)
     await forgetting.note_targets(conn, ids)
+    await neighbour.note(conn, ids)
     await deletion_count.start(conn, ids)
     await forgetting.end_ids(conn, ids)
     await forgetting.leave_cohorts(conn, ids)
@@ -211,8 +228,9 @@ async def settle_soon(pool: Pool, receipts: Sequence[Deletion]) -> None:
 
 
 async def settle(pool: Pool, receipts: Sequence[Deletion]) -> bool:
-    """Remove what is left of deleted profiles of one project: names that no event carries, and
-    warnings that tell them. False when groups of events are not done in SETTLE_WAIT_S.
+    """Remove what is left of deleted profiles of one project: names that no event carries, warnings
+    that tell them, and what others' ledgers tell of them. False when groups of events are not done
+    in SETTLE_WAIT_S.
 
     May run again, and several times at once.
     """
@@ -223,6 +241,7 @@ async def settle(pool: Pool, receipts: Sequence[Deletion]) -> bool:
             return False
         async with conn.transaction():
             await forgetting.take_time(conn)
+            await redact_neighbours(conn, project_id, ids)
             await forgetting.delete_warnings_by_id(conn, ids)
             await forgetting.delete_warnings_by_person(conn, ids)
             await forgetting.drop_nameless(conn, ids)

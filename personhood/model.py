@@ -32,6 +32,13 @@ class Project(Struct, frozen=True, kw_only=True):
     personless_flag_calls: bool = False
 
 
+class Limit(Struct, frozen=True):
+    """At most so many requests in any period of so many seconds."""
+
+    most: int
+    period_s: int
+
+
 class ApiKey(Struct, frozen=True, kw_only=True):
     """A personal API key (`phx_…`); only its SHA-256 is kept. No `project_id` means every one.
 
@@ -313,7 +320,8 @@ class Deletion(Struct, frozen=True, kw_only=True):
     Of the person's events those go that were received up to `cutoff`: the time of the request, or
     of the last one with the same wish before it came to run. With its profile go all that its
     distinct ids have. Such a deletion is settled when nothing is left of the profile but names that
-    events still carry. `verified_at` is when it was last looked for what should be gone.
+    events still carry. `verified_at` is when it was last looked for what should be gone;
+    `retry_at` when what failed (`failure`) is tried again.
     """
 
     id: int
@@ -334,3 +342,5 @@ class Deletion(Struct, frozen=True, kw_only=True):
     settled_at: datetime | None = None
     completed_at: datetime | None = None
     verified_at: datetime | None = None
+    attempts: int = 0
+    retry_at: datetime | None = None

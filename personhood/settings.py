@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from personhood import off_peak
 from personhood.errors import InvalidSetting
 
 PREFIX = "PERSONHOOD_"
@@ -25,6 +26,18 @@ Timeout = Annotated[int, Meta(ge=1, le=86_400, description="seconds, from 1 to 8
 Age = Annotated[int, Meta(ge=1, le=10**10, description="seconds, at least 1")]
 Format = Annotated[
     str, Meta(pattern="^(auto|console|json)$", description="one of auto, console and json")
+]
+Rates = Annotated[
+    str,
+    Meta(
+        pattern=r"^([1-9][0-9]{0,8}/(second|minute|hour|day)"
+        r"(,[1-9][0-9]{0,8}/(second|minute|hour|day))*)?$",
+        description="such as 240/minute, or several with commas: of a second, minute, hour or day",
+    ),
+]
+Window = Annotated[
+    str,
+    Meta(pattern=off_peak.PATTERN, description="`now`, or two times of day as in 02:00-05:00"),
 ]
 Flag = Annotated[bool, Meta(description="true or false")]
 
@@ -48,6 +61,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     lock_timeout_s: Timeout = 2
     ingest_queue_bytes: Count = 64 * 1024 * 1024
     warning_retention_s: Age = 30 * 24 * 3600
+    deletion_window: Window = "02:00-05:00"
+    idempotency_retention_s: Age = 24 * 3600
+    rate_limit: Rates = ""
+    rate_limit_deletion: Rates = ""
 
 
 SENTENCES: Mapping[str, str] = {
@@ -67,6 +84,10 @@ SENTENCES: Mapping[str, str] = {
     "lock_timeout_s": "How long events wait for a row that is locked, before they get a 503.",
     "ingest_queue_bytes": "Events waiting to be stored, in bytes; beyond it capture answers 503.",
     "warning_retention_s": "How long ingestion warnings are kept, in seconds.",
+    "deletion_window": "When events are deleted, by each project's own clock; or now, at once.",
+    "idempotency_retention_s": "How long an answer is kept for its Idempotency-Key, in seconds.",
+    "rate_limit": "Requests of one key to the API, such as 240/minute; none by default.",
+    "rate_limit_deletion": "The same of its requests to delete: 480/minute,4800/hour, for one.",
 }
 
 

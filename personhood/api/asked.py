@@ -8,6 +8,7 @@ from litestar import Request
 
 from personhood.access import Access
 from personhood.api import persons_docs as docs
+from personhood.deletions import Enqueue
 from personhood.errors import InvalidInput, NotFound
 from personhood.http import page as pages
 from personhood.model import BIGINT_MAX, JSON
@@ -79,6 +80,10 @@ def url_of(request: Asked) -> str:
     return pages.absolute(
         scheme=scheme,
         host=host,
+def enqueue_of(request: Asked) -> Enqueue:
+    return request.app.state.enqueue
+
+
         # Not `path`: Litestar takes the trailing slash off it.
         path=scope["raw_path"].partition(b"?")[0],
         query=scope["query_string"],

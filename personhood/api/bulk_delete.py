@@ -67,7 +67,7 @@ async def persons_bulk_delete(
         seen = await deletions.foresee(pool, project, asked_for)
         summary = summed_up(named, seen.found, wish=Wish())
         return msgspec.structs.replace(summary, dry_run=True, would_delete=extent(seen))
-    outcome = await deletions.delete(pool, project, asked_for)
+    outcome = await deletions.delete(pool, project, asked_for, enqueue=enqueue_of(request))
     return summed_up(named, outcome.found, wish=wish)
 
 

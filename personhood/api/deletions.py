@@ -126,7 +126,9 @@ def wanted(request: Asked, names: list[Name], *, wish: Wish, at: datetime) -> Re
 
 
 async def carry_out(request: Asked, wanted: Request) -> list[Deletion]:
-    outcome = await deletions.delete(pool_of(request), request.auth.project, wanted)
+    outcome = await deletions.delete(
+        pool_of(request), request.auth.project, wanted, enqueue=enqueue_of(request)
+    )
     if not outcome.found:
         raise NotFound  # somebody else was faster
     return outcome.receipts

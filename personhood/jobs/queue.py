@@ -1,4 +1,4 @@
-"""The queue and its worker, which runs inside every server process."""
+"""The queue and its workers, which run inside every server process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,13 +9,14 @@ import structlog
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 
-from personhood.jobs import sweep
+from personhood.jobs import deletions, sweep
 from personhood.settings import Settings
 from personhood.store.pool import WAIT_S, Pool
 
 log = structlog.get_logger(__name__)
 
-CONNECTIONS_MAX = 2
+CONNECTIONS_MAX = 4
+DEFAULT = "default"
 RESTART_PAUSE_S = 2
 GRACE_S = 10  # how long a running job may go on when the server stops
 
@@ -32,24 +33,30 @@ def queue(database_url: str) -> App:
     )
     app = App(connector=connector)
     sweep.register(app)
+    deletions.register(app)
     return app
 
 
 @asynccontextmanager
 async def working(settings: Settings, database_url: str, pool: Pool) -> AsyncIterator[App]:
-    """Run a worker for as long as the block lasts; its jobs use `pool`."""
+    """Run workers for as long as the block lasts; their jobs use `pool`."""
     async with queue(database_url).open_async() as app:
         context = {"settings": settings, "pool": pool}
-        task = asyncio.create_task(work_on(app, context), name="jobs")
+        tasks = [
+            asyncio.create_task(work_on(app, context, queue=name), name=f"jobs: {name}")
+            for name in (DEFAULT, deletions.QUEUE)
+        ]
         try:
             yield app
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError, ConnectorException):
-                await task
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError, ConnectorException):
+                    await task
 
 
-async def work_on(app: App, context: dict[str, Any]) -> None:
+async def work_on(app: App, context: dict[str, Any], *, queue: str) -> None:
     """Run workers one after another: each ends for good when the database goes away."""
     task = asyncio.current_task()
     assert task is not None, "a coroutine runs in a task"
@@ -57,6 +64,7 @@ async def work_on(app: App, context: dict[str, Any]) -> None:
     while not task.cancelling():
         try:
             await app.run_worker_async(
+                queues=[queue],
                 install_signal_handlers=False,
                 shutdown_graceful_timeout=GRACE_S,
                 delete_jobs="successful",

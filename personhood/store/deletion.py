@@ -74,6 +74,7 @@ async def extend_all(
                AND events = %(events)s
                AND recordings = %(recordings)s
                AND state IN ('queued', 'waiting')
+               AND started_at IS NULL
             RETURNING id, uuid, project_id, person_id, person_uuid, profile, events, recordings,
                       requested_at, cutoff, state, api_key_id, request_id, failure, started_at,
                       settled_at, completed_at, verified_at

@@ -108,3 +108,62 @@ async def verify(conn: AsyncConnection, ids: Sequence[int]) -> None:
         """,
         {"ids": list(ids)},
     )
+
+
+async def set_before(conn: AsyncConnection, id: int, kind: str, before: int) -> None:
+    """Note how much of a kind there was when it began to be removed, unless that is known."""
+    await conn.execute(
+        """
+        UPDATE deletion_count
+           SET before = %(before)s
+         WHERE deletion_id = %(id)s
+           AND kind = %(kind)s
+           AND before IS NULL
+        """,
+        {"id": id, "kind": kind, "before": before},
+    )
+
+
+async def add_removed(conn: AsyncConnection, id: int, kind: str, removed: int) -> None:
+    await conn.execute(
+        """
+        UPDATE deletion_count
+           SET removed = removed + %(removed)s,
+               before = greatest(before, removed + %(removed)s)
+         WHERE deletion_id = %(id)s
+           AND kind = %(kind)s
+        """,
+        {"id": id, "kind": kind, "removed": removed},
+    )
+
+
+async def set_remaining(conn: AsyncConnection, id: int, kind: str, remaining: int) -> None:
+    await conn.execute(
+        """
+        UPDATE deletion_count
+           SET remaining = %(remaining)s,
+               removed = greatest(removed, before - %(remaining)s)
+         WHERE deletion_id = %(id)s
+           AND kind = %(kind)s
+        """,
+        {"id": id, "kind": kind, "remaining": remaining},
+    )
+
+
+async def of_all(
+    conn: AsyncConnection, ids: Sequence[int]
+) -> dict[int, dict[str, tuple[int | None, int, int | None]]]:
+    """By receipt and kind: how much there was, was removed, and is left; None is "not counted"."""
+    cursor = await conn.execute(
+        """
+        SELECT deletion_id, kind, before, removed, remaining
+          FROM deletion_count
+         WHERE deletion_id = ANY(%(ids)b::bigint[])
+        """,
+        {"ids": list(ids)},
+    )
+    found: dict[int, dict[str, tuple[int | None, int, int | None]]] = {}
+    for id, kind, *numbers in await cursor.fetchall():
+        before, removed, remaining = numbers
+        found.setdefault(id, {})[kind] = before, removed, remaining
+    return found

@@ -1,4 +1,4 @@
-"""The ledger's lines. They are appended and read; only forgetting a person removes them."""
+"""The ledger's lines. They are appended and read; only forgetting removes or changes them."""
 
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -26,6 +26,31 @@ async def insert_all(conn: AsyncConnection, project_id: int, entries: Sequence[E
                   distinct_id_id bigint, api_key_id bigint, request_id uuid, before jsonb,
                   after jsonb, is_identified boolean, created_at timestamptz, ids bigint[],
                   source_id bigint)
+        """,
+        {"project_id": project_id, "lines": encode([line(each) for each in entries]).decode()},
+    )
+
+
+async def rewrite_all(conn: AsyncConnection, project_id: int, entries: Sequence[Entry]) -> None:
+    """Let entries say something else of what was and is, and of who was involved.
+
+    Only for forgetting others: the person they lead to has to stay the same.
+    """
+    await conn.execute(
+        """
+        UPDATE ledger
+           SET before = t.before,
+               after = t.after,
+               event_uuid = t.event_uuid,
+               distinct_id_id = t.distinct_id_id,
+               ids = t.ids,
+               source_id = t.source_id
+          FROM jsonb_to_recordset(%(lines)s::jsonb)
+            AS t (person_id bigint, version bigint, event_uuid uuid, distinct_id_id bigint,
+                  before jsonb, after jsonb, ids bigint[], source_id bigint)
+         WHERE ledger.project_id = %(project_id)s
+           AND ledger.person_id = t.person_id
+           AND ledger.version = t.version
         """,
         {"project_id": project_id, "lines": encode([line(each) for each in entries]).decode()},
     )

@@ -263,14 +263,14 @@ async def drop_nameless(conn: AsyncConnection, deletions: Sequence[int]) -> None
 
 
 async def drop_notes(conn: AsyncConnection, deletions: Sequence[int]) -> None:
-    """Forget whom completed deletions were about, but for what the receipt itself says."""
+    """Forget whom closed deletions were about, but for what the receipt itself says."""
     await conn.execute(
         """
         WITH done AS (
             SELECT id
               FROM deletion
              WHERE id = ANY(%(deletions)b::bigint[])
-               AND state = 'completed'
+               AND state IN ('completed', 'cancelled')
         ),
         persons AS (
             DELETE FROM deletion_person USING done WHERE deletion_id = done.id

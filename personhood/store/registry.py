@@ -123,6 +123,9 @@ TABLES: Mapping[str, Table] = {
     "deletion_target": Table(
         Fate.WHEN_COMPLETED, {"distinct_id_id": Holds.NAME}, others=("deletion_id",)
     ),
+    "deletion_neighbour": Table(
+        Fate.WHEN_COMPLETED, {"person_id": Holds.PERSON}, others=("deletion_id",)
+    ),
     "deletion": Table(
         Fate.RECORD,
         {"person_id": Holds.PERSON, "person_uuid": Holds.PERSON_UUID},

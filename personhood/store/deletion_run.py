@@ -1,0 +1,191 @@
+"""Receipts that are to be run: found, held, begun, put off and closed."""
+
+from datetime import datetime
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from personhood.model import Deletion
+
+FAILURE_CHARACTERS_MAX = 500
+
+
+async def due(
+    conn: AsyncConnection, project_id: int, *, after: int, most: int, waiting: bool = False
+) -> list[int]:
+    """Open receipts behind `after` that the project's clock does not forbid; with `waiting` also
+    those that are to be tried again later only."""
+    cursor = await conn.execute(
+        """
+        SELECT id
+          FROM deletion
+         WHERE project_id = %(project_id)s
+           AND state IN ('queued', 'waiting', 'running')
+           AND (events OR recordings)
+           AND (%(waiting)s OR retry_at IS NULL OR retry_at <= now())
+           AND id > %(after)s
+         ORDER BY id
+         LIMIT %(most)s
+        """,
+        {"project_id": project_id, "after": after, "most": most, "waiting": waiting},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def idle_projects(conn: AsyncConnection) -> list[int]:
+    """Projects with receipts that are due, and no job that is about to run them.
+
+    A job that seems to run them may be that of a killed server; one more does no harm.
+    """
+    cursor = await conn.execute(
+        """
+        SELECT id
+          FROM project
+         WHERE EXISTS (SELECT
+                         FROM deletion
+                        WHERE project_id = project.id
+                          AND state IN ('queued', 'waiting', 'running')
+                          AND (events OR recordings)
+                          AND (retry_at IS NULL OR retry_at <= now()))
+           AND NOT EXISTS (SELECT
+                             FROM procrastinate_jobs
+                            WHERE task_name = 'deletions:run'
+                              AND (args ->> 'project_id')::bigint = project.id
+                              AND status = 'todo'
+                              AND coalesce(scheduled_at, now()) <= now())
+         ORDER BY id
+        """
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def hold(conn: AsyncConnection, id: int) -> bool:
+    """Be the only one to run this receipt, until `release` or the connection's end."""
+    cursor = await conn.execute(
+        "SELECT pg_try_advisory_lock(hashtextextended('personhood deletion', %(id)s))", {"id": id}
+    )
+    return await cursor.fetchone() == (True,)
+
+
+async def release(conn: AsyncConnection, id: int) -> None:
+    await conn.execute(
+        "SELECT pg_advisory_unlock(hashtextextended('personhood deletion', %(id)s))", {"id": id}
+    )
+
+
+async def begin(conn: AsyncConnection, id: int) -> Deletion | None:
+    """Let a receipt be running; None when it is no longer to be run."""
+    async with conn.cursor(row_factory=class_row(Deletion)) as cursor:
+        await cursor.execute(
+            """
+            UPDATE deletion
+               SET state = 'running',
+                   started_at = coalesce(started_at, now()),
+                   retry_at = NULL
+             WHERE id = %(id)s
+               AND state IN ('queued', 'waiting', 'running')
+               AND (events OR recordings)
+            RETURNING id, uuid, project_id, person_id, person_uuid, profile, events, recordings,
+                      requested_at, cutoff, state, api_key_id, request_id, failure, started_at,
+                      settled_at, completed_at, verified_at, attempts, retry_at
+            """,
+            {"id": id},
+        )
+        return await cursor.fetchone()
+
+
+async def pause(conn: AsyncConnection, id: int) -> None:
+    """Let a receipt wait to go on."""
+    await conn.execute(
+        """
+        UPDATE deletion
+           SET state = 'waiting'
+         WHERE id = %(id)s
+           AND state = 'running'
+        """,
+        {"id": id},
+    )
+
+
+async def put_off(
+    conn: AsyncConnection, id: int, *, reason: str, wait_s: float, attempts_max: int
+) -> None:
+    """Note what went wrong, and let it be tried again after `wait_s`, but not for ever."""
+    await conn.execute(
+        """
+        UPDATE deletion
+           SET attempts = attempts + 1,
+               failure = %(reason)s,
+               state = CASE WHEN attempts + 1 < %(attempts_max)s THEN 'waiting' ELSE 'failed' END,
+               retry_at = CASE WHEN attempts + 1 < %(attempts_max)s
+                               THEN now() + make_interval(secs => %(wait_s)s) END
+         WHERE id = %(id)s
+           AND state = 'running'
+        """,
+        {
+            "id": id,
+            "reason": reason[:FAILURE_CHARACTERS_MAX],
+            "wait_s": wait_s,
+            "attempts_max": attempts_max,
+        },
+    )
+
+
+async def complete(conn: AsyncConnection, id: int, *, names_may_stay: bool) -> bool:
+    """Close a receipt; False if its counts say that something is left, or was not counted.
+
+    Where events stay, so may the names that they carry.
+    """
+    cursor = await conn.execute(
+        """
+        UPDATE deletion
+           SET state = 'completed',
+               failure = NULL,
+               completed_at = now(),
+               verified_at = now()
+         WHERE id = %(id)s
+           AND state = 'running'
+           AND NOT EXISTS (SELECT
+                             FROM deletion_count
+                            WHERE deletion_id = deletion.id
+                              AND remaining IS DISTINCT FROM 0
+                              AND NOT (kind = 'ids' AND %(names_may_stay)s))
+        """,
+        {"id": id, "names_may_stay": names_may_stay},
+    )
+    return cursor.rowcount == 1
+
+
+async def cancel(conn: AsyncConnection, id: int) -> datetime | None:
+    """Call off what was not begun; tells when it was asked for, None when it is too late.
+
+    A profile that went with it stays gone, and has to be settled first.
+    """
+    cursor = await conn.execute(
+        """
+        UPDATE deletion
+           SET state = 'cancelled'
+         WHERE id = %(id)s
+           AND state IN ('queued', 'waiting')
+           AND started_at IS NULL
+           AND (events OR recordings)
+           AND (NOT profile OR settled_at IS NOT NULL)
+        RETURNING requested_at
+        """,
+        {"id": id},
+    )
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
+async def retry(conn: AsyncConnection, id: int) -> None:
+    """Let a receipt that failed for good be tried again."""
+    await conn.execute(
+        """
+        UPDATE deletion
+           SET state = 'waiting', attempts = 0, retry_at = NULL
+         WHERE id = %(id)s
+           AND state = 'failed'
+        """,
+        {"id": id},
+    )
