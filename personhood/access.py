@@ -115,6 +115,11 @@ def scopes_of(handler: BaseRouteHandler) -> tuple[str, ...]:
     return (scope,) if isinstance(scope, str) else scope
 
 
+def writes(handler: BaseRouteHandler) -> bool:
+    """Whether a handler may change something; what only reads is done again without harm."""
+    return any(scope.endswith(":write") for scope in scopes_of(handler))
+
+
 def is_stale(key_id: int, touched: dict[int, float]) -> bool:
     """Whether to note the use of a key: at most once a minute in each process."""
     now = time.monotonic()

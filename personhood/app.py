@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from litestar import Litestar
 from litestar.types import ASGIApp
 
-from personhood.api import health, routes, schema
+from personhood.api import health, routes, schema, throttle
 from personhood.capture import docs as capture_docs
 from personhood.capture import routes as capture_routes
 from personhood.capture.intake import Ingester
@@ -61,6 +61,7 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
             Ingester(ingest_pool, queue_bytes=settings.ingest_queue_bytes, lanes=LANES) as ingester,
             working(settings, database_url, jobs_pool) as jobs,
         ):
+            app.state.enqueue = deletions.enqueuing(jobs, settings)
             app.state.pool = opened
             app.state.ingest_pool = ingest_pool
             async with ingest_pool.connection() as conn:
@@ -82,6 +83,7 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
         request_max_body_size=REQUEST_BODY_BYTES_MAX,
         logging_config=None,  # see `logs`
     )
-    app.asgi_handler = Headed(Negotiated(app.asgi_handler))
+    app.asgi_handler = Headed(Segmented(Negotiated(app.asgi_handler)))
     app.state.settings = settings
+    app.state.limits = throttle.limits_of(settings)
     return app

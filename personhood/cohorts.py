@@ -51,6 +51,7 @@ class New(Struct, frozen=True, kw_only=True):
     members: Members = field(default_factory=Members)
     selection: Selection | None = None
     api_key_id: int
+    request_id: UUID | None = None
 
 
 async def create(pool: Pool, project: Project, new: New) -> tuple[int, Members]:
@@ -64,6 +65,7 @@ async def create(pool: Pool, project: Project, new: New) -> tuple[int, Members]:
             description=new.description,
             filter=new.selection and new.selection.given,
             api_key_id=new.api_key_id,
+            request_id=new.request_id,
         )
         if new.selection is not None:
             await select_in(conn, project, id, filter=new.selection.filter)

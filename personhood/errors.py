@@ -83,12 +83,16 @@ class ApiError(PersonhoodError):
         code: str | None = None,
         attr: str | None = None,
         body: Mapping[str, str] | None = None,
+        retry_after_s: int | None = None,
     ) -> None:
-        """`body` is told in place of the usual one, where the contract has another."""
+        """`body` is told in place of the usual one, where the contract has another. The same
+        request may succeed after `retry_after_s`, if that is known.
+        """
         super().__init__(message)
         self.code = code or type(self).code
         self.attr = attr
         self.body = body
+        self.retry_after_s = retry_after_s
 
 
 class InvalidInput(ApiError):

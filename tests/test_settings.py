@@ -15,6 +15,7 @@ COUNTS = [
     "lock_timeout_s",
     "ingest_queue_bytes",
     "warning_retention_s",
+    "idempotency_retention_s",
 ]
 
 
@@ -52,6 +53,15 @@ def test_a_number_that_does_not_fit_is_told_by_its_variable(name: str, value: st
         ("PERSONHOOD_PORT", "-1", "is '-1'; it has to be a number from 0 to 65535."),
         ("PERSONHOOD_LOG_FORMAT", "JSON", "is 'JSON'; it has to be one of auto, console and json."),
         ("PERSONHOOD_TRUST_FORWARDED_FOR", "x", "is 'x'; it has to be true or false."),
+        *[
+            (
+                "PERSONHOOD_RATE_LIMIT",
+                text,
+                f"is {text!r}; it has to be such as 240/minute, or several with commas: of a "
+                "second, minute, hour or day.",
+            )
+            for text in ("240", "0/minute", "x/minute", "1/week", "1/minute,", "-1/day")
+        ],
     ],
 )
 def test_so_are_the_others(variable: str, value: str, complaint: str) -> None:

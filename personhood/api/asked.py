@@ -2,7 +2,7 @@
 
 import re
 from typing import Any, TypeAlias
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from litestar import Request
 
@@ -11,7 +11,8 @@ from personhood.api import persons_docs as docs
 from personhood.deletions import Enqueue
 from personhood.errors import InvalidInput, NotFound
 from personhood.http import page as pages
-from personhood.model import BIGINT_MAX, JSON
+from personhood.http import segments
+from personhood.model import BIGINT_MAX, JSON, Cause
 from personhood.store.lookups import Lookups
 from personhood.store.person_lookup import Name, Owner
 from personhood.store.pool import Pool
@@ -21,6 +22,9 @@ SCHEME = re.compile(r"https?")
 HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.ASCII)
 WORDS = {"true": True, "1": True, "": True, "false": False, "0": False}
 
+# Where a request has its id in the scope, if it has one before it does anything: see `once`.
+REQUEST_ID = "personhood_request_id"
+
 Asked: TypeAlias = Request[Any, Access, Any]
 
 
@@ -29,6 +33,11 @@ async def resolve(request: Asked, text: str, *, limit: int | None = None) -> Own
 
     Raises InvalidInput, or NotFound.
     """
+    return await named(request, segments.decoded(text), limit=limit)
+
+
+async def named(request: Asked, text: str, *, limit: int | None = None) -> Owner:
+    """The same of a `person_id` of a query, or of a body."""
     name = Name(request.auth.project.id, reference(text), limit)
     owner = await lookups_of(request).persons.get(name)
     if owner is None:
@@ -36,8 +45,13 @@ async def resolve(request: Asked, text: str, *, limit: int | None = None) -> Own
     return owner
 
 
-def reference(text: str) -> UUID | int:
-    """A uuid in any spelling of Python's, else an integer; 32 digits are a uuid."""
+def reference(text: str) -> UUID | int | str:
+    """A uuid in any spelling of Python's, else an integer; 32 digits are a uuid. Or a distinct id,
+    if that is said.
+    """
+    if text.startswith(segments.PREFIX) and text != segments.PREFIX:
+        # PostgreSQL keeps no NUL: U+FFFD stands for it in what SDKs sent.
+        return text[len(segments.PREFIX) :].replace("\0", "\ufffd")
     try:
         return UUID(text)
     except ValueError:
@@ -56,8 +70,18 @@ def flag(value: JSON, *, attr: str) -> bool:
     return found
 
 
+def cause_of(request: Asked) -> Cause:
+    """Who is to be named in ledger and activity log, and in which request."""
+    request_id = request.scope.get(REQUEST_ID) or uuid4()
+    return Cause(api_key_id=request.auth.key.id, request_id=request_id)
+
+
 def pool_of(request: Asked) -> Pool:
     return request.app.state.pool
+
+
+def enqueue_of(request: Asked) -> Enqueue:
+    return request.app.state.enqueue
 
 
 def lookups_of(request: Asked) -> Lookups:
@@ -80,10 +104,6 @@ def url_of(request: Asked) -> str:
     return pages.absolute(
         scheme=scheme,
         host=host,
-def enqueue_of(request: Asked) -> Enqueue:
-    return request.app.state.enqueue
-
-
         # Not `path`: Litestar takes the trailing slash off it.
         path=scope["raw_path"].partition(b"?")[0],
         query=scope["query_string"],

@@ -10,8 +10,8 @@ from litestar import post
 
 from personhood import deletions
 from personhood.api import bulk_delete_docs as docs
-from personhood.api import deletions_docs
-from personhood.api.asked import Asked, pool_of
+from personhood.api import deletions_docs, throttle
+from personhood.api.asked import Asked, enqueue_of, pool_of
 from personhood.api.bulk_delete_docs import IDS_MAX, BulkDeletion, Happened, Result
 from personhood.api.deletions import extent, wanted
 from personhood.api.schema import WRITE_ERRORS, responses, with_body
@@ -26,7 +26,7 @@ NO_WORDS = {"", "0", "false"}
 @post(
     "/bulk_delete",
     status_code=200,
-    opt={"scope": "person:write"},
+    opt={"scope": "person:write", throttle.KIND: throttle.Kind.DELETION},
     summary="Delete many persons",
     description=docs.BULK_DELETE,
     operation_class=with_body(docs.BODY, docs.BODY_EXAMPLE, required=False),

@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from personhood import cohorts
 from personhood.api import cohort_body, person_filter, persons_docs
 from personhood.api import cohorts_docs as docs
-from personhood.api.asked import Asked, lookups_of, pool_of, resolve, url_of
+from personhood.api.asked import Asked, lookups_of, named, pool_of, url_of
 from personhood.api.cohorts import known, number
 from personhood.api.cohorts_docs import Added, PersonsCohort, PersonsCohorts, Removed
 from personhood.api.present import displayed, row
@@ -52,7 +52,7 @@ async def persons_cohorts(
         raise InvalidInput(
             docs.NO_PERSON_ID.detail, code=docs.NO_PERSON_ID.code, attr=docs.NO_PERSON_ID.attr
         )
-    root = (await resolve(request, person_id, limit=1)).person
+    root = (await named(request, person_id, limit=1)).person
     async with pool_of(request).connection() as conn:
         members = await person_lookup.members(conn, {root.id}, most=None)
         found = await cohort.of_persons(

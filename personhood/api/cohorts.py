@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from personhood import cohorts
 from personhood.api import cohort_body, persons_docs
 from personhood.api import cohorts_docs as docs
-from personhood.api.asked import Asked, pool_of, url_of
+from personhood.api.asked import Asked, cause_of, pool_of, url_of
 from personhood.api.cohorts_docs import CohortDetail, CohortList, CohortMaker
 from personhood.api.schema import (
     READ_ERRORS,
@@ -89,6 +89,7 @@ async def cohorts_create(request: Asked) -> CohortDetail:
         members=cohort_body.members(body, uuids=field),
         selection=cohort_body.selection(body, project),
         api_key_id=request.auth.key.id,
+        request_id=cause_of(request).request_id,
     )
     if new.selection is not None and new.members:
         raise InvalidInput("Give either persons or filters.", attr="filters")

@@ -291,7 +291,7 @@ REMOVE_BODY = Schema(
 REMOVE_EXAMPLE = {"person_id": str(PERSON.uuid)}
 
 PERSON_ID = QueryParameter(
-    description="The person's `uuid`, or its integer `id`. Required.",
+    description="The person's `uuid`, its integer `id`, or `distinct_id:<value>`. Required.",
     examples=[Example(value=PERSON.uuid)],
 )
 SEARCH = QueryParameter(

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Annotated
-from uuid import uuid4
 
 from litestar import Response, delete, post
 from litestar.openapi import ResponseSpec
@@ -11,19 +10,20 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from personhood import deletions
 from personhood.api import deletions_docs as docs
-from personhood.api.asked import Asked, flag, pool_of, resolve
+from personhood.api import throttle
+from personhood.api.asked import Asked, cause_of, enqueue_of, flag, pool_of, resolve
 from personhood.api.deletions_docs import DeletionPreview, Extent, Receipt
 from personhood.api.schema import WRITE_ERRORS, responses, with_body
 from personhood.deletions import Name, Preview, Request
 from personhood.errors import NotFound
 from personhood.http import json_body
-from personhood.model import Cause, Deletion, Wish
+from personhood.model import Deletion, Wish
 
 
 @delete(
     "/{person_id:str}",
     status_code=200,
-    opt={"scope": "person:write"},
+    opt={"scope": "person:write", throttle.KIND: throttle.Kind.DELETION},
     summary="Delete a person",
     description=docs.DELETE,
     operation_class=with_body(docs.BODY, docs.BODY_EXAMPLE, required=False),
@@ -67,7 +67,7 @@ async def persons_delete(
 @post(
     "/{person_id:str}/delete_events",
     status_code=200,
-    opt={"scope": "person:write"},
+    opt={"scope": "person:write", throttle.KIND: throttle.Kind.DELETION},
     summary="Delete the events of a person",
     description=docs.DELETE_EVENTS,
     operation_class=with_body(docs.EVENTS_BODY, docs.EVENTS_BODY_EXAMPLE, required=False),
@@ -85,7 +85,7 @@ async def persons_delete_events(
 @post(
     "/{person_id:str}/delete_recordings",
     status_code=200,
-    opt={"scope": "person:write"},
+    opt={"scope": "person:write", throttle.KIND: throttle.Kind.DELETION},
     summary="Delete the session recordings of a person",
     description=docs.DELETE_RECORDINGS,
     operation_class=with_body(docs.EVENTS_BODY, docs.EVENTS_BODY_EXAMPLE, required=False),
@@ -121,8 +121,7 @@ async def of_person(request: Asked, person_id: str, *, wish: Wish) -> Request:
 
 
 def wanted(request: Asked, names: list[Name], *, wish: Wish, at: datetime) -> Request:
-    by = Cause(api_key_id=request.auth.key.id, request_id=uuid4())
-    return Request(names=names, wish=wish, by=by, at=at)
+    return Request(names=names, wish=wish, by=cause_of(request), at=at)
 
 
 async def carry_out(request: Asked, wanted: Request) -> list[Deletion]:

@@ -1,7 +1,6 @@
 """Properties of one person: set and removed (contract: persons-api, 1.1, 1.5 and 1.9)."""
 
 from typing import Annotated
-from uuid import uuid4
 
 from litestar import Response, post, route
 from litestar.enums import HttpMethod
@@ -11,7 +10,7 @@ from msgspec.structs import replace
 from personhood import corrections
 from personhood.api import person_properties_docs as docs
 from personhood.api import tagged
-from personhood.api.asked import Asked, flag, lookups_of, pool_of, resolve
+from personhood.api.asked import Asked, cause_of, flag, lookups_of, pool_of, resolve
 from personhood.api.person_properties_docs import PropertyDeleted
 from personhood.api.persons_docs import PERSON
 from personhood.api.present import detail_of
@@ -20,7 +19,7 @@ from personhood.api.wire import PersonDetail
 from personhood.corrections import Corrected, Correction
 from personhood.errors import InvalidInput, PreconditionFailed
 from personhood.http import json_body
-from personhood.model import JSON, ActivityKind, Cause, Properties
+from personhood.model import JSON, ActivityKind, Properties
 from personhood.store.person_lookup import Name, Owner
 
 ERRORS = (*WRITE_ERRORS, 409, 412)
@@ -111,8 +110,8 @@ async def persons_delete_property(
     if only_shown:
         owner, gone = without(request, found, key)
     else:
-        kind = ActivityKind.PROPERTY_DELETED
-        done = await corrected(request, found, Correction(kind=kind, by=by(request), unset=(key,)))
+        kind, by = ActivityKind.PROPERTY_DELETED, cause_of(request)
+        done = await corrected(request, found, Correction(kind=kind, by=by, unset=(key,)))
         owner, gone = await shown(request, done), done.change.before
     project = request.auth.project
     shape = await detail_of(owner, project)
@@ -122,8 +121,8 @@ async def persons_delete_property(
 
 async def updated(request: Asked, person_id: str, properties: Properties) -> Response[PersonDetail]:
     found = await resolve(request, person_id, limit=1)
-    kind = ActivityKind.UPDATED
-    done = await corrected(request, found, Correction(kind=kind, by=by(request), set=properties))
+    kind, by = ActivityKind.UPDATED, cause_of(request)
+    done = await corrected(request, found, Correction(kind=kind, by=by, set=properties))
     owner, project = await shown(request, done), request.auth.project
     return tagged.respond(await detail_of(owner, project), owner.person, project)
 
@@ -152,10 +151,6 @@ def without(request: Asked, found: Owner, key: str) -> tuple[Owner, Properties]:
     kept = dict(found.person.properties)
     gone = {key: kept.pop(key)} if key in kept else {}
     return Owner(replace(found.person, properties=kept), found.distinct_ids), gone
-
-
-def by(request: Asked) -> Cause:
-    return Cause(api_key_id=request.auth.key.id, request_id=uuid4())
 
 
 def properties_in(body: Properties) -> Properties:

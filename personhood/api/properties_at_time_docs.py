@@ -87,7 +87,8 @@ DISTINCT_ID = QueryParameter(
     examples=[Example(value=EMAIL_ADDRESS)],
 )
 PERSON_ID = QueryParameter(
-    description="The person's `uuid`, or its integer `id`.", examples=[Example(value=PERSON.uuid)]
+    description="The person's `uuid`, its integer `id`, or `distinct_id:<value>`.",
+    examples=[Example(value=PERSON.uuid)],
 )
 TIMESTAMP = QueryParameter(
     description="The moment, in ISO format; in UTC if it names no zone. Required.",

@@ -18,12 +18,14 @@ from personhood.api import (
     docs_page,
     ingestion_warnings,
     merges,
+    once,
     person_properties,
     persons,
     properties_at_time,
     reset_distinct_id,
     schema,
     splits,
+    throttle,
     values,
 )
 from personhood.http.accept import OFFERS_CSV
@@ -82,7 +84,9 @@ def under(path: str, handlers: list[ControllerRouterHandler], *, tag: str) -> Ro
     return Router(
         path,
         route_handlers=handlers,
-        guards=[access.guard],
+        before_request=once.begin,
+        middleware=[once.Once],
+        guards=[access.guard, throttle.guard],
         after_request=in_form,
         opt={OFFERS_CSV: True},
         request_max_body_size=BODY_BYTES_MAX,

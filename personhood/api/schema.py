@@ -15,6 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Components,
     Example,
+    OpenAPIHeader,
     OpenAPIMediaType,
     OpenAPIResponse,
     Operation,
@@ -27,7 +28,7 @@ from litestar.openapi.spec import (
 )
 from litestar.openapi.spec.enums import OpenAPIType
 
-from personhood import __version__
+from personhood import __version__, access
 from personhood.http.accept import Form
 from personhood.http.envelope import Error
 
@@ -55,6 +56,13 @@ Text that a spreadsheet would run as a formula begins with an apostrophe. Where 
 page, the header `Link` has its URL. An answer without `results`, a refusal too, is its status and
 an empty body.
 
+**Sending again.** A POST with a header `Idempotency-Key` is done once, however often it is sent:
+the answer comes again, with `Idempotent-Replayed: true`. While the first still runs the answer is
+409, and for another request with the same key 422. Only successes are kept, for 24 hours.
+
+**Rate limits** are off unless this server sets them. Who asks too often is answered 429, with the
+seconds to wait in `Retry-After`.
+
 **Errors** are JSON objects of one shape: `type`, `code`, `detail`, and `attr`, the field at fault.
 
 **Reading what was written.** A write is in force when it is answered: the next read shows it.
@@ -73,7 +81,7 @@ TAGS = {
 PATH_PARAMETERS: dict[str, tuple[str, str]] = {
     "project_id": ("Number of the project, or `@current` for the key's own project.", "@current"),
     "person_id": (
-        "The person's `uuid`, or its integer `id`.",
+        "The person's `uuid`, its integer `id`, or `distinct_id:<value>`, the value URL-encoded.",
         "b44cfe84-13e5-55bd-9d93-03bf32d61790",
     ),
     "merge_id": ("Number of the merge, as the list of merges tells it.", "3"),
@@ -89,6 +97,20 @@ FORMAT = Parameter(
         "without them is empty."
     ),
     schema=Schema(type=OpenAPIType.STRING, enum=list(Form), default=Form.JSON),
+)
+IDEMPOTENCY_KEY = Parameter(
+    name="Idempotency-Key",
+    param_in="header",
+    description=(
+        "A text of your own, up to 255 characters, that is new for each thing to do: a random "
+        "UUID, say. The same request with the same key is done once, however often it is sent; "
+        "its answer comes again, for 24 hours."
+    ),
+    schema=Schema(type=OpenAPIType.STRING, min_length=1, max_length=255),
+)
+REPLAYED = OpenAPIHeader(
+    description="`true`: the answer to an earlier request with this `Idempotency-Key`.",
+    schema=Schema(type=OpenAPIType.STRING, enum=["true"]),
 )
 CSV_TEXT = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
 
@@ -123,7 +145,8 @@ ERRORS: dict[int, tuple[str, Error]] = {
         Error("invalid_request", "not_acceptable", "Could not satisfy the request Accept header."),
     ),
     409: (
-        "Another request is at odds with this one.",
+        "Another request is at odds with this one, or the first one with its `Idempotency-Key` "
+        "still runs, or was carried out and its answer lost (`answer_lost`).",
         Error("invalid_request", "conflict", "Another request is at odds with this one."),
     ),
     412: (
@@ -146,6 +169,22 @@ ERRORS: dict[int, tuple[str, Error]] = {
             'Unsupported media type "text/plain" in request.',
         ),
     ),
+    422: (
+        "The `Idempotency-Key` was used for another request.",
+        Error(
+            "invalid_request",
+            "unprocessable",
+            "This Idempotency-Key was used for another request.",
+        ),
+    ),
+    429: (
+        "The key has asked too often; try again after `Retry-After` seconds.",
+        Error(
+            "throttled_error",
+            "throttled",
+            "Request was throttled. Expected available in 12 seconds.",
+        ),
+    ),
     503: (
         "The database is away; try again after `Retry-After` seconds.",
         Error(
@@ -155,8 +194,8 @@ ERRORS: dict[int, tuple[str, Error]] = {
         ),
     ),
 }
-READ_ERRORS = (401, 403, 404, 406, 503)
-WRITE_ERRORS = (400, 401, 403, 404, 406, 413, 415, 503)
+READ_ERRORS = (401, 403, 404, 406, 429, 503)
+WRITE_ERRORS = (400, 401, 403, 404, 406, 413, 415, 429, 503)
 
 
 def responses(
@@ -203,7 +242,30 @@ class Described(Operation):
                 parameter.description, parameter.example = PATH_PARAMETERS[parameter.name]
             else:
                 parameter.schema = optional(parameter.schema)
+        if isinstance(self.operation_id, OperationId):
+            self.take_idempotency_key(self.operation_id)
+            self.operation_id = str(self.operation_id)
         self.offer_csv()
+
+    def take_idempotency_key(self, id: "OperationId") -> None:
+        """What `once` does for every POST, told here once."""
+        if id.method is not HttpMethod.POST:
+            return
+        self.parameters = [*(self.parameters or []), IDEMPOTENCY_KEY]
+        told = self.responses or {}
+        refused, done = told.get("400"), told.get("200")
+        if not id.writes or refused is None or done is None:
+            return
+        assert isinstance(refused, OpenAPIResponse) and isinstance(done, OpenAPIResponse)
+        done.headers = {**(done.headers or {}), "Idempotent-Replayed": REPLAYED}
+        [error] = [each for name, each in (refused.content or {}).items() if "json" in name]
+        for status in (409, 422):
+            text, usual = ERRORS[status]
+            content = OpenAPIMediaType(
+                schema=error.schema, examples={"example": Example(summary="Example", value=usual)}
+            )
+            answer = OpenAPIResponse(description=text, content={"application/json": content})
+            told.setdefault(str(status), answer)
 
     def offer_csv(self) -> None:
         """What `http.negotiated` does for every operation, told here once."""
@@ -242,7 +304,14 @@ def with_body(schema: Schema, example: Any, *, required: bool = True) -> type[De
     return Bodied
 
 
-def operation_id(handler: HTTPRouteHandler, method: HttpMethod, path: list[Any]) -> str:
+class OperationId(str):
+    """The id of an operation, and what else `Described` has to know of its handler."""
+
+    method: HttpMethod
+    writes: bool
+
+
+def operation_id(handler: HTTPRouteHandler, method: HttpMethod, path: list[Any]) -> OperationId:
     """`persons_list`; its twin under the older prefix is `environments_persons_list`."""
     parts = [handler.handler_name]
     if ENVIRONMENTS in path:
@@ -253,7 +322,9 @@ def operation_id(handler: HTTPRouteHandler, method: HttpMethod, path: list[Any])
         parts.append(method.lower())
     if len(handler.paths) > 1:
         parts.append(str(path[-1]).strip("_/"))
-    return "_".join(parts)
+    id = OperationId("_".join(parts))
+    id.method, id.writes = HttpMethod(method), access.writes(handler)
+    return id
 
 
 def openapi_config(more_tags: Mapping[str, str]) -> OpenAPIConfig:

@@ -1,7 +1,6 @@
 """Splits of a person: making one, which there were, and undoing one (persons-api, 5)."""
 
 from typing import Annotated
-from uuid import uuid4
 
 from litestar import get, post
 from litestar.params import FromPath
@@ -10,7 +9,7 @@ from msgspec.structs import replace
 from personhood import rejoins, splits
 from personhood.api import persons_docs
 from personhood.api import splits_docs as docs
-from personhood.api.asked import Asked, flag, pool_of, resolve, url_of
+from personhood.api.asked import Asked, cause_of, flag, pool_of, resolve, url_of
 from personhood.api.present import ROW_DISTINCT_IDS_MAX, displayed, name_of
 from personhood.api.schema import READ_ERRORS, WRITE_ERRORS, Described, responses, with_body
 from personhood.api.splits_docs import (
@@ -24,7 +23,7 @@ from personhood.api.splits_docs import (
 from personhood.errors import InvalidInput, NotFound
 from personhood.http import json_body
 from personhood.http import page as pages
-from personhood.model import JSON, Cause, Person, Project, Properties
+from personhood.model import JSON, Person, Project, Properties
 from personhood.partings import Part
 from personhood.splits import Wish
 from personhood.store import root as roots
@@ -67,7 +66,7 @@ async def persons_split(
         access.project,
         root,
         wish=wish,
-        by=Cause(api_key_id=access.key.id, request_id=uuid4()),
+        by=cause_of(request),
         dry_run=only_shown,
     )
     return SplitDone(
@@ -147,7 +146,7 @@ async def splits_undo(
         access.project,
         root,
         split_id=int(split_id),
-        by=Cause(api_key_id=access.key.id, request_id=uuid4()),
+        by=cause_of(request),
         preview=only_shown,
     )
     return UndoneSplit(

@@ -63,7 +63,10 @@ def status_of(error: type[errors.ApiError]) -> int:
 
 def api_error(_: Request[Any, Any, Any], error: errors.ApiError) -> Response[Any]:
     body = error.body or Error(error.type, error.code, str(error), error.attr)
-    return respond(status_of(type(error)), body)
+    answer = respond(status_of(type(error)), body)
+    if error.retry_after_s is not None:
+        answer.headers["Retry-After"] = str(error.retry_after_s)
+    return answer
 
 
 def method_not_allowed(

@@ -6,10 +6,12 @@ from procrastinate import App, JobContext
 
 from personhood import deletions
 from personhood.settings import Settings
-from personhood.store import event, warning
+from personhood.store import event, idempotency, warning
 from personhood.store.pool import Pool
 
 WARNINGS_PER_PASS = 10_000
+ANSWERS_PER_PASS = 1000  # each of which may be large
+ABANDONED_S = 3600
 
 
 def register(app: App) -> None:
@@ -21,6 +23,14 @@ def register(app: App) -> None:
         lock="sweep:warnings",
     )(warnings)
     app.periodic(cron="17 * * * *")(task)
+
+    task = app.task(
+        name="sweep:idempotency",
+        pass_context=True,
+        queueing_lock="sweep:idempotency",
+        lock="sweep:idempotency",
+    )(kept_answers)
+    app.periodic(cron="27 * * * *")(task)
 
     task = app.task(name="sweep:months", pass_context=True, queueing_lock="sweep:months")(months)
     app.periodic(cron="41 3 * * *")(task)
@@ -60,4 +70,22 @@ async def warnings(context: JobContext, timestamp: int) -> int:
             )
         deleted += passed
         if passed < WARNINGS_PER_PASS:
+            return deleted
+
+
+async def kept_answers(context: JobContext, timestamp: int) -> int:
+    """Delete what was kept for Idempotency-Keys, when it is older than the setting says."""
+    pool: Pool = context.additional_context["pool"]
+    settings: Settings = context.additional_context["settings"]
+    deleted = 0
+    while True:
+        async with pool.connection() as conn:
+            passed = await idempotency.delete_old(
+                conn,
+                age_s=settings.idempotency_retention_s,
+                abandoned_s=ABANDONED_S,
+                most=ANSWERS_PER_PASS,
+            )
+        deleted += passed
+        if passed < ANSWERS_PER_PASS:
             return deleted

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from msgspec import Struct
 from psycopg import AsyncConnection
@@ -33,12 +34,14 @@ async def insert(
     description: str,
     filter: JSON,
     api_key_id: int,
+    request_id: UUID | None = None,
 ) -> int:
     """The number of a new static cohort."""
     cursor = await conn.execute(
         """
-        INSERT INTO cohort (project_id, name, description, filter, api_key_id)
-        VALUES (%(project_id)s, %(name)s, %(description)s, %(filter)s, %(api_key_id)s)
+        INSERT INTO cohort (project_id, name, description, filter, api_key_id, request_id)
+        VALUES (%(project_id)s, %(name)s, %(description)s, %(filter)s, %(api_key_id)s,
+                %(request_id)s)
         RETURNING id
         """,
         {
@@ -47,6 +50,7 @@ async def insert(
             "description": description,
             "filter": None if filter is None else Jsonb(filter),
             "api_key_id": api_key_id,
+            "request_id": request_id,
         },
     )
     row = await cursor.fetchone()

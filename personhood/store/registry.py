@@ -154,6 +154,8 @@ NOTHING: Mapping[str, str] = {
     "group": "groups are companies, teams …; what they are called and have is not a person's",
     "cohort": "names and filters that somebody wrote",
     "deletion_count": "numbers",
+    "idempotency": "hashes, and answers that only the client who was given them can read",
+    "rate": "how often keys ask",
     "schema_revision": "names of migrations",
     "procrastinate_events": "what happened to jobs",
     "procrastinate_jobs": "jobs are told what to do by the ids of rows that say more",
