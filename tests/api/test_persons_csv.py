@@ -296,6 +296,12 @@ def test_a_client_that_leaves_before_the_answer_stops_its_queries(full: Server) 
     assert answer.text.count("\r\n") == 2
 
 
+def test_a_search_by_body_is_a_file_too(full: Server) -> None:
+    url = f"{full.url}/api/projects/{full.project_id}/persons/search.csv"
+    answer = httpx.post(url, headers=full.headers, json={"distinct_id": "id 7"})
+    assert (answer.status_code, answer.text.count("\r\n")) == (200, 2)
+
+
 def test_a_file_that_cannot_be_finished_breaks_off(full: Server) -> None:
     client = begun(full)
     with psycopg.connect(full.database_url, autocommit=True) as conn:
