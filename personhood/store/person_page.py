@@ -9,22 +9,21 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from msgspec import Struct
-from psycopg import AsyncConnection, errors, sql
+from psycopg import AsyncConnection, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 
-from personhood.errors import InvalidInput
 from personhood.filters.tree import ALWAYS
 from personhood.model import Person
 from personhood.store import person_search, property_filter
 from personhood.store.person_filter import Conditions, Filter, holds_nul
-from personhood.store.person_search import has_trigrams
+from personhood.store.person_search import CANDIDATES_MAX, has_trigrams
 
-SECONDS_MAX = 30  # of one statement that a filter makes slow
 WINDOW = 1_000  # persons that a search looks at before it asks an index
 WINDOW_GROWTH = 4
 WALK_MAX = 20_000  # persons that it looks at one by one, if the page is full by then
-SHARE_MAX = 0.2  # of the persons; where more match, to find all of them is of no use
+WALK_LATE = 80_000  # as many it looks at before it asks an index for what may be many
+FEW = 50_000  # persons that an index finds at once
 HELD_MAX = 10_001  # persons of a page and before it that are kept while it is put together
 
 
@@ -85,7 +84,6 @@ BEHIND = sql.SQL("AND ({order}, person.id) < (%(behind_at)s, %(behind_id)s)")
 UNTIL = sql.SQL("AND ({order}, person.id) >= (%(until_at)s, %(until_id)s)")
 AMONG = sql.SQL("AND person.id = ANY(%(among)b::bigint[])")
 
-BOUNDED = sql.SQL("SET LOCAL statement_timeout = {}").format(f"{SECONDS_MAX}s")
 # A search may have to look at every person of a project, but not at those of all projects; and it
 # remembers rows, not whole pages, when an index finds many.
 INDEXED = sql.SQL("SET LOCAL enable_seqscan = off; SET LOCAL work_mem = '64MB'")
@@ -186,33 +184,26 @@ class Listing:
         self.asked = Conditions(filter)
         self.candidates: list[int] | None = None
         self.candidates_known = False
+        self.estimate: int | None = None
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """One view of the database for all statements, and an end to those that take too long.
-
-        It ends in a rollback, which gives settings back also in somebody else's transaction.
+        """One view of the database for all statements, and the settings of a search. It ends in a
+        rollback, which gives settings back also in somebody else's transaction.
         """
         if self.filter.search is None and self.filter.properties == ALWAYS:
             yield
             return
         outermost = self.conn.info.transaction_status == TransactionStatus.IDLE
-        try:
-            async with self.conn.transaction(force_rollback=True):
-                if outermost:
-                    await self.conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                await self.conn.execute(BOUNDED)
-                if self.filter.search is not None:
-                    await self.conn.execute(INDEXED)
-                await property_filter.check(
-                    self.conn, self.filter.properties, project_id=self.project_id
-                )
-                yield
-        except errors.QueryCanceled:
-            raise InvalidInput(
-                f"This takes more than {SECONDS_MAX} seconds to find. Please narrow the filters.",
-                code="query_too_slow",
-            ) from None
+        async with self.conn.transaction(force_rollback=True):
+            if outermost:
+                await self.conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            if self.filter.search is not None:
+                await self.conn.execute(INDEXED)
+            await property_filter.check(
+                self.conn, self.filter.properties, project_id=self.project_id
+            )
+            yield
 
     async def page(self, found: list[Row], limit: int, *, counted: bool) -> Page:
         rows: list[Person] = [*found[:limit]]
@@ -248,44 +239,29 @@ class Listing:
             if until is None or len(found) >= limit:
                 return found
             looked_at, window = looked_at + window, window * WINDOW_GROWTH
-            if await self.is_worth(part, found=len(found), looked_at=looked_at, limit=limit):
+            if await self.is_worth(found=len(found), looked_at=looked_at, limit=limit):
                 among = await self.matching()
                 if among is not None:
                     part = Part(behind=until, among=among)
                     return found + await self.select(part, limit - len(found))
             behind = until
 
-    async def is_worth(self, part: Part, *, found: int, looked_at: int, limit: int) -> bool:
-        """Whether all matching persons are asked for now. Not while the newest promise to fill the
-        page, nor where so many match that other filters decide, and without trigrams only late.
+    async def is_worth(self, *, found: int, looked_at: int, limit: int) -> bool:
+        """Whether all that match are asked for now. Not while the newest promise to fill the page;
+        only late where the database expects too many, or an index is of no use.
         """
         if self.candidates_known or found * WALK_MAX >= limit * looked_at:
             return False
         if not has_trigrams(self.filter.search or ""):
             return looked_at >= WALK_MAX
-        if looked_at == WINDOW and self.asked.conditions:
-            await self.weigh(part)
-        return not self.candidates_known
+        expected = await self.expected()
+        return expected <= FEW or (looked_at >= WALK_LATE and expected <= CANDIDATES_MAX)
 
-    async def weigh(self, part: Part) -> None:
-        """Give up on candidates if the search alone finds too many of a window."""
-        cursor = await self.conn.execute(
-            sql.SQL(
-                """
-                SELECT count(*)
-                  FROM person
-                 WHERE person.project_id = %(project_id)s
-                   AND person.merged_into_id IS NULL
-                   {bounds}
-                   {matches}
-                """
-            ).format(bounds=self.bounds(part), matches=person_search.MATCHES),
-            self.parameters(part),
-            prepare=False,
-        )
-        row = await cursor.fetchone()
-        assert row is not None, "an aggregate gives its row"
-        self.candidates_known = row[0] > WINDOW * SHARE_MAX
+    async def expected(self) -> int:
+        if self.estimate is None:
+            search = self.filter.search or ""
+            self.estimate = await person_search.expected(self.conn, self.project_id, search)
+        return self.estimate
 
     async def matching(self) -> list[int] | None:
         if not self.candidates_known and self.filter.search is not None:
@@ -332,8 +308,8 @@ class Listing:
     async def count(self) -> int:
         if holds_nul(self.filter):
             return 0
-        if self.filter.search is not None and not self.candidates_known:
-            await self.weigh(Part(until=await self.end(None, WINDOW)))
+        if self.filter.search is not None and await self.expected() > CANDIDATES_MAX:
+            self.candidates_known = True
         part = Part(among=await self.matching())
         cursor = await self.conn.execute(
             sql.SQL(

@@ -116,3 +116,32 @@ async def candidates(conn: AsyncConnection, project_id: int, search: str) -> lis
 def has_trigrams(search: str) -> bool:
     """Whether an index can find it. Three letters or digits in a row are one; `_` is a wildcard."""
     return TRIGRAM.search(search) is not None
+
+
+async def expected(conn: AsyncConnection, project_id: int, search: str) -> int:
+    """How many the planner expects to match, by its statistics: a guess, but a good one of many."""
+    parameters = {"project_id": project_id, "search": containing(search)}
+    found = 0
+    for statement in (OWN_EXPECTED, LEAVES_EXPECTED):
+        cursor = await conn.execute(statement, parameters, prepare=False)
+        row = await cursor.fetchone()
+        assert row is not None, "a plan is told in a row"
+        found += int(row[0][0]["Plan"]["Plan Rows"])
+    return found
+
+
+OWN_EXPECTED = """
+    EXPLAIN (FORMAT JSON)
+    SELECT FROM person
+     WHERE project_id = %(project_id)s
+       AND merged_into_id IS NULL
+       AND (email ILIKE %(search)s OR name ILIKE %(search)s)
+    """
+LEAVES_EXPECTED = """
+    EXPLAIN (FORMAT JSON)
+    SELECT FROM distinct_id
+     WHERE project_id = %(project_id)s
+       AND ended_at IS NULL
+       AND person_id IS NOT NULL
+       AND distinct_id ILIKE %(search)s
+    """
