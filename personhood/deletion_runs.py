@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import psycopg
 import structlog
 from msgspec import Struct
 from psycopg import AsyncConnection
@@ -38,6 +39,7 @@ PER_PAGE = 100
 ATTEMPTS_MAX = 10
 RETRY_S = 30.0  # after the first failure; doubled after each one more
 RETRY_MAX_S = 6 * 3600.0
+QUOTING = ("22", "23")  # classes of PostgreSQL's errors that quote values
 
 
 class Runner(Struct, frozen=True):
@@ -98,19 +100,26 @@ async def attempt(
     except Exception as error:
         if conn.closed:
             raise
-        log.warning("a deletion failed", deletion=str(receipt.uuid), reason=repr(error))
+        reason = reason_of(error)
+        log.warning("a deletion failed", deletion=str(receipt.uuid), reason=reason)
         await deletion_run.put_off(
             conn,
             receipt.id,
-            reason=reason_of(error),
+            reason=reason,
             wait_s=min(RETRY_S * 2**receipt.attempts, RETRY_MAX_S),
             attempts_max=ATTEMPTS_MAX,
         )
 
 
 def reason_of(error: Exception) -> str:
-    """What a receipt says: in our own words what is ours, else the kind of thing it was."""
-    return str(error) if isinstance(error, NotDone) else f"{type(error).__name__}: {error}"
+    """What a receipt and the log say: nothing that an error may quote of anybody's data."""
+    match error:
+        case NotDone():
+            return str(error)
+        case psycopg.Error(sqlstate=str(code)) if code[:2] not in QUOTING:
+            return f"{type(error).__name__}: {error.diag.message_primary}"
+        case _:
+            return type(error).__name__
 
 
 async def carry_out(

@@ -8,7 +8,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from personhood import deletions
+from personhood import deletions, receipts
 from personhood.api import deletions_docs as docs
 from personhood.api import throttle
 from personhood.api.asked import Asked, cause_of, enqueue_of, flag, pool_of, resolve
@@ -17,7 +17,7 @@ from personhood.api.schema import WRITE_ERRORS, responses, with_body
 from personhood.deletions import Name, Preview, Request
 from personhood.errors import NotFound
 from personhood.http import json_body
-from personhood.model import Deletion, Wish
+from personhood.model import Deletion, DeletionState, Wish
 
 
 @delete(
@@ -110,7 +110,9 @@ async def queue(
     if flag(body.get("dry_run", dry_run), attr="dry_run"):
         return await preview(request, wanted)
     [receipt] = await carry_out(request, wanted)
-    return shown(receipt)
+    clock = receipts.clock(request.app.state.settings.deletion_window)
+    state, until = receipts.standing(receipt, zone=request.auth.project.timezone, clock=clock)
+    return shown(receipt, state=state, until=until)
 
 
 async def of_person(request: Asked, person_id: str, *, wish: Wish) -> Request:
@@ -151,14 +153,15 @@ def extent(seen: Preview) -> Extent:
     )
 
 
-def shown(receipt: Deletion) -> Receipt:
+def shown(receipt: Deletion, *, state: DeletionState, until: datetime | None) -> Receipt:
     return Receipt(
         id=receipt.uuid,
         person_uuid=receipt.person_uuid,
         profile=receipt.profile,
         events=receipt.events,
         recordings=receipt.recordings,
-        state=receipt.state,
+        state=state,
+        waiting_until=until,
         requested_at=receipt.requested_at,
         cutoff=receipt.cutoff,
     )

@@ -1,6 +1,6 @@
 """What `/api/docs` says of deleting one person: shapes, words and examples, no behaviour."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -16,7 +16,8 @@ from personhood.model import DeletionState
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
-    """What was asked for, and how far it is. Events received up to `cutoff` go."""
+    """What was asked for, and how far it is. Events received up to `cutoff` go; all of it is at
+    `/deletions/:id`."""
 
     id: UUID
     person_uuid: UUID
@@ -24,6 +25,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
     events: bool
     recordings: bool
     state: DeletionState
+    waiting_until: datetime | None
     requested_at: datetime
     cutoff: datetime
 
@@ -55,7 +57,8 @@ RECEIPT = Receipt(
     profile=False,
     events=True,
     recordings=False,
-    state=DeletionState.QUEUED,
+    state=DeletionState.WAITING,
+    waiting_until=AT + timedelta(hours=14, seconds=2),
     requested_at=AT,
     cutoff=AT,
 )

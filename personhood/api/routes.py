@@ -22,6 +22,7 @@ from personhood.api import (
     person_properties,
     persons,
     properties_at_time,
+    receipts,
     reset_distinct_id,
     schema,
     splits,
@@ -73,6 +74,11 @@ COHORTS: list[ControllerRouterHandler] = [
     cohort_persons.cohorts_add_persons,  # POST, PATCH /:id/add_persons_to_static_cohort
     cohort_persons.cohorts_remove_person,  # POST, PATCH /:id/remove_person_from_static_cohort
 ]
+DELETIONS: list[ControllerRouterHandler] = [
+    receipts.deletions_list,  #   GET         /
+    receipts.deletions_retrieve,  # GET       /:id
+    receipts.deletions_cancel,  # POST        /:id/cancel
+]
 WARNINGS: list[ControllerRouterHandler] = [
     ingestion_warnings.ingestion_warnings_list,  # GET /
 ]
@@ -100,6 +106,10 @@ route_handlers: list[ControllerRouterHandler] = [
     under("/api/environments/{project_id:str}/persons", PERSONS, tag="Persons (environments)"),
     under("/api/projects/{project_id:str}/cohorts", COHORTS, tag="Cohorts"),
     under("/api/environments/{project_id:str}/cohorts", COHORTS, tag="Cohorts (environments)"),
+    under("/api/projects/{project_id:str}/deletions", DELETIONS, tag="Deletions"),
+    under(
+        "/api/environments/{project_id:str}/deletions", DELETIONS, tag="Deletions (environments)"
+    ),
     under("/api/projects/{project_id:str}/ingestion_warnings", WARNINGS, tag="Ingestion warnings"),
     under(
         "/api/environments/{project_id:str}/ingestion_warnings",

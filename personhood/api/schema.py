@@ -73,6 +73,8 @@ TAGS = {
     "Persons (environments)": "The same, under the older prefix `/api/environments/`.",
     "Cohorts": "Persons under a name.",
     "Cohorts (environments)": "The same, under the older prefix.",
+    "Deletions": "What was asked to be forgotten, and how far that is.",
+    "Deletions (environments)": "The same, under the older prefix.",
     "Ingestion warnings": "What was odd about events, for whoever sends them.",
     "Ingestion warnings (environments)": "The same, under the older prefix.",
     "health": "Whether the server lives and can work. No key needed.",
@@ -87,6 +89,10 @@ PATH_PARAMETERS: dict[str, tuple[str, str]] = {
     "merge_id": ("Number of the merge, as the list of merges tells it.", "3"),
     "split_id": ("Number of the split, as the list of splits tells it.", "5"),
     "cohort_id": ("Number of the cohort.", "4"),
+    "deletion_id": (
+        "The deletion's `id`, as its receipt tells it.",
+        "5e0f5f0e-6c1e-4c53-9a35-5f0d2b3c7a11",
+    ),
 }
 
 FORMAT = Parameter(

@@ -124,3 +124,16 @@ async def touch(conn: AsyncConnection, key_id: int) -> None:
         """,
         {"id": key_id},
     )
+
+
+async def labels(conn: AsyncConnection, ids: Sequence[int]) -> dict[int, str]:
+    """What these keys are called; revoked ones, too."""
+    cursor = await conn.execute(
+        """
+        SELECT id, label
+          FROM api_key
+         WHERE id = ANY(%(ids)b::bigint[])
+        """,
+        {"ids": list(ids)},
+    )
+    return dict(await cursor.fetchall())

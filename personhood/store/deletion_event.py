@@ -47,7 +47,8 @@ async def step(
             """
             WITH target AS MATERIALIZED (
                 SELECT distinct_id_id, cutoff,
-                       CASE WHEN distinct_id_id = %(id)s THEN %(at)s ELSE '-infinity' END AS since
+                       CASE WHEN distinct_id_id = %(id)s THEN %(at)s
+                            ELSE '-infinity' END::timestamptz AS since
                   FROM deletion_target
                  WHERE deletion_id = %(deletion_id)s
                    AND (distinct_id_id > %(id)s

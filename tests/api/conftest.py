@@ -43,10 +43,25 @@ async def other(conn: AsyncConnection, shop: Project) -> Project:
     return await project.insert(conn, name="Other", token="phc_other")
 
 
+def closed_window() -> str:
+    """Hours for deletions that are not now, at whatever time of day the tests run."""
+    now = datetime.now(UTC)
+    opens, closes = now + timedelta(hours=6), now + timedelta(hours=8)
+    return f"{opens:%H:%M}-{closes:%H:%M}"
+
+
 @pytest.fixture
 async def app(database: str) -> AsyncIterator[Litestar]:
     """The application itself, in this test's event loop: a pool belongs to one."""
-    made = create_app(settings.read({"PERSONHOOD_WARNING_RETENTION_S": "9999999999"}), database)
+    made = create_app(
+        settings.read(
+            {
+                "PERSONHOOD_WARNING_RETENTION_S": "9999999999",
+                "PERSONHOOD_DELETION_WINDOW": closed_window(),
+            }
+        ),
+        database,
+    )
     async with made.lifespan():
         yield made
 

@@ -42,13 +42,14 @@ async def test_the_answer_is_the_receipt(
     assert answer.status_code == 200
     told = answer.json()
     assert UUID(told.pop("id"))
+    assert told.pop("waiting_until") > told["requested_at"]
     assert told.pop("requested_at") == told.pop("cutoff")
     assert told == {
         "person_uuid": str(uuid),
         "profile": False,
         "events": True,
         "recordings": False,
-        "state": "queued",
+        "state": "waiting",
     }
 
 

@@ -22,7 +22,7 @@ async def test_the_answer_is_the_receipt(
     answer = await client.post(path)
     assert answer.status_code == 200
     told = answer.json()
-    assert (told["person_uuid"], told["state"]) == (str(uuid), "queued")
+    assert (told["person_uuid"], told["state"]) == (str(uuid), "waiting")
     assert (told["profile"], told["events"], told["recordings"]) == (False, False, True)
     assert (await targets(people)).keys() == {"ada", "anon"}
 
