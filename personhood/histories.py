@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from typing import TypeAlias, cast
 from uuid import UUID
 
+from msgspec.structs import replace
+from psycopg import AsyncConnection
+
 from personhood.identity import properties
 from personhood.identity.merge import claim_of
 from personhood.identity.replay import Bend, Key, Link, State, Write, key, place
@@ -21,6 +24,7 @@ from personhood.model import (
     Person,
     Properties,
 )
+from personhood.store import event_ends
 from personhood.store.event import Written
 from personhood.store.history import Absorbed, Sent
 
@@ -94,6 +98,23 @@ def link_of(row: Merge) -> Link:
         event_uuid=row.event_uuid,
         at=row.recorded_at,
     )
+
+
+async def timed(
+    conn: AsyncConnection, project_id: int, links: Iterable[Link], *, bends: list[Bend]
+) -> list[Link]:
+    """The links with the times of their events, where an order by time is asked for."""
+    links = list(links)
+    if not bends:
+        return links
+    uuids = {link.event_uuid for link in links if link.event_uuid is not None}
+    received = await event_ends.received(conn, project_id, uuids)
+    return [
+        replace(link, at=received[link.event_uuid])
+        if link.event_uuid is not None and link.event_uuid in received
+        else link
+        for link in links
+    ]
 
 
 async def keyed(rows: AsyncIterator[Item], bends: list[Bend]) -> AsyncGenerator[Keyed, None]:

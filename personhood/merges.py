@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 
 from personhood import sides
 from personhood.errors import Conflict, NotFound, Overloaded
-from personhood.histories import event_of, link_of, same, take, told, write_told
+from personhood.histories import event_of, link_of, same, take, timed, told, write_told
 from personhood.identity import properties
 from personhood.identity.replay import Bend, Link, State, Write
 from personhood.identity.undo import Family, Undone, undone
@@ -128,13 +128,15 @@ async def read(
     leaves = {root_id} | {each.source_id for each in merges} | {each.target_id for each in merges}
     persons = await person.by_ids(conn, leaves)
     ids = await distinct_id.of_persons(conn, leaves)
+    bends = await split.bends(conn, project.id, leaves)
+    links = [link_of(each) for each in reversed(merges)]
     return Known(
         root=persons[root_id],
         persons=persons,
         ids=ids,
-        links=[link_of(each) for each in reversed(merges)],
+        links=await timed(conn, project.id, links, bends=bends),
         entries=await entry.of_persons(conn, project.id, leaves),
-        bends=await split.bends(conn, project.id, leaves),
+        bends=bends,
         gone=await split.names_gone(conn, project.id, leaves),
     )
 

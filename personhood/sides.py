@@ -22,6 +22,7 @@ from personhood.histories import (
     link_of,
     listed,
     properties_before,
+    timed,
     write_of,
     write_told,
 )
@@ -41,8 +42,18 @@ from personhood.identity.replay import (
 )
 from personhood.identity.split import concerned, overlaid
 from personhood.model import DistinctId, Entry, EntryKind, Person, Project
-from personhood.store import distinct_id, entry, history, merge, person, person_lookup, split
-from personhood.store.history import Absorbed, Ends, Sent
+from personhood.store import (
+    distinct_id,
+    entry,
+    event_ends,
+    history,
+    merge,
+    person,
+    person_lookup,
+    split,
+)
+from personhood.store.event_ends import Ends
+from personhood.store.history import Absorbed, Sent
 from personhood.store.pool import encode
 
 ALONE_BYTES_MAX = 256 * 1024 * 1024
@@ -111,6 +122,8 @@ async def survey(
     firsts = await entry.firsts(conn, project.id, chain)
     named = {id for each in firsts.values() for id in each.ids}
     named |= {id for each in firsts.values() if (id := founder(each)) is not None}
+    bends = await split.bends(conn, project.id, chain)
+    links = await timed(conn, project.id, links, bends=bends)
     gone = await split.names_gone(conn, project.id, chain)
     return Ground(
         project=project,
@@ -120,7 +133,7 @@ async def survey(
         links=sorted(links + unrecorded(rows, links), key=lambda link: link.version),
         firsts=firsts,
         homes=await distinct_id.leaves_of(conn, named),
-        bends=await split.bends(conn, project.id, chain),
+        bends=bends,
         apart=gone | {each.distinct_id for each in moved},
     )
 
@@ -153,7 +166,7 @@ def unrecorded(rows: dict[int, Person], links: list[Link]) -> list[Link]:
 async def alone(conn: AsyncConnection, ground: Ground) -> Alone:
     """Each id that leaves, as it would be by itself."""
     ids = list(ground.moved_ids)
-    ends = await history.ends(conn, ids)
+    ends = await event_ends.ends(conn, ids)
     lost = await told_only(conn, ground)
     unseen = [id for id in ids if ends[id].uuid is None and not lost[id]]
     named = await entry.first_named(
@@ -282,7 +295,7 @@ async def beginnings(conn: AsyncConnection, ground: Ground) -> dict[int, State]:
     Of a person whose making no entry tells, what it had before its entries is its own.
     """
     orphaned = [id for id in ground.rows if not is_founded(ground, id)]
-    firsts = await history.first_of_leaves(conn, orphaned, without=ground.moved_ids)
+    firsts = await event_ends.first_of_leaves(conn, orphaned, without=ground.moved_ids)
     untold = [id for id in ground.rows if not is_told(ground, id)]
     entries = await entry.of_persons(conn, ground.project.id, untold)
     states: dict[int, State] = {}

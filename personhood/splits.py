@@ -22,7 +22,7 @@ from personhood.model import Activity, ActivityKind, Cause, DistinctId, Person, 
 from personhood.partings import MOVED_MAX, Part, Plan
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
 from personhood.sides import Alone, Ground
-from personhood.store import activity, distinct_id, history, merge, person, person_lookup, split
+from personhood.store import activity, distinct_id, event_ends, merge, person, person_lookup, split
 from personhood.store.pool import Pool
 
 
@@ -239,4 +239,4 @@ async def seen_without(conn: AsyncConnection, ground: Ground, alone: Alone) -> d
     seen = ground.root.last_seen_at
     if seen is None or all(each is None or each < seen for each in alone.seen.values()):
         return seen
-    return sides.hour(await history.last_seen(conn, ground.root.id, without=ground.moved_ids))
+    return sides.hour(await event_ends.last_seen(conn, ground.root.id, without=ground.moved_ids))

@@ -17,6 +17,7 @@ from personhood.api.present import detail_of
 from personhood.api.properties_at_time_docs import Metadata, PersonAtTime
 from personhood.api.schema import READ_ERRORS, Described, answer, responses
 from personhood.errors import ApiError, InvalidInput, NotFound
+from personhood.http.envelope import Error
 from personhood.ledger.overlay import Overlay
 from personhood.model import Project
 from personhood.store import person_lookup, set_event
@@ -44,8 +45,10 @@ class Question(Struct, frozen=True):
     operation_class=Described,
     responses={
         **responses(PersonAtTime, "The person.", docs.EXAMPLE, errors=READ_ERRORS),
-        400: answer(docs.Failure, "A parameter is missing or does not fit.", docs.NO_TIMESTAMP),
-        404: answer(docs.Failure, "No such person.", docs.NO_PERSON),
+        400: answer(
+            docs.Failure | Error, "A parameter is missing or does not fit.", docs.NO_TIMESTAMP
+        ),
+        404: answer(docs.Failure | Error, "No such person, or no such project.", docs.NO_PERSON),
     },
 )
 async def persons_properties_at_time(

@@ -228,7 +228,7 @@ def refusals(errors: Iterable[int], *, bad: Error = ERRORS[400][1]) -> dict[int,
     }
 
 
-def answer(shape: type[Any], description: str, example: Any) -> ResponseSpec:
+def answer(shape: Any, description: str, example: Any) -> ResponseSpec:
     return ResponseSpec(
         shape,
         generate_examples=False,

@@ -6,7 +6,6 @@ by one of them counts as it was at that moment, so nothing before that is read.
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import datetime
-from uuid import UUID
 
 from msgspec import Struct
 from psycopg import AsyncConnection
@@ -44,15 +43,6 @@ class Absorbed(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Ends(Struct, frozen=True, kw_only=True):
-    """The first event of an id that makes a person, if there is one, and when it was last seen."""
-
-    id: int
-    uuid: UUID | None
-    at: datetime | None
-    last_seen_at: datetime | None
-
-
 class Gathered(Struct, frozen=True, kw_only=True):
     """How many persons one absorbed, without those of the chain, and who of them is the oldest."""
 
@@ -84,12 +74,18 @@ async def of_chain(
                 SELECT id, id, 0::bigint
                   FROM unnest(%(chain)b::bigint[]) AS chain (id)
                  UNION ALL
-                SELECT merge.source_id, family.leaf_id,
-                       CASE WHEN family.id = family.leaf_id THEN merge.target_version
+                SELECT child.id, family.leaf_id,
+                       CASE WHEN family.id = family.leaf_id THEN child.version
                             ELSE family.joined END
                   FROM family
-                  JOIN merge ON merge.target_id = family.id AND merge.undone_at IS NULL
-                 WHERE merge.source_id <> ALL(%(chain)b::bigint[])
+                 CROSS JOIN LATERAL (
+                       SELECT source_id AS id, target_version AS version
+                         FROM merge
+                        WHERE target_id = family.id
+                          AND undone_at IS NULL
+                       OFFSET 0
+                       ) AS child
+                 WHERE child.id <> ALL(%(chain)b::bigint[])
             )
             SELECT e.distinct_id_id, e.uuid, e.name, e.timestamp, e.received_at, e.person_id,
                    e.person_version, d.distinct_id AS text, family.leaf_id,
@@ -103,8 +99,32 @@ async def of_chain(
                    EXISTS (SELECT FROM merge
                             WHERE event_uuid = e.uuid AND undone_at IS NOT NULL) AS revoked
               FROM family
-              JOIN distinct_id d ON d.person_id = family.id AND d.ended_at IS NULL
-              JOIN event e ON e.distinct_id_id = d.id
+             -- By index, an id at a time: how many events match cannot be estimated.
+             CROSS JOIN LATERAL (
+                   SELECT id, distinct_id
+                     FROM distinct_id
+                    WHERE project_id = %(project_id)s
+                      AND person_id = family.id
+                      AND ended_at IS NULL
+                      AND id <> ALL(%(without)b::bigint[])
+                   OFFSET 0
+                   ) AS d
+             CROSS JOIN LATERAL (
+                   SELECT distinct_id_id, uuid, name, timestamp, received_at, person_id,
+                          person_version, properties
+                     FROM event
+                    WHERE distinct_id_id = d.id
+                      AND person_version >= greatest(family.joined, %(since)s)
+                      AND person_mode = 0
+                      AND name <> ALL(%(read_only)b::text[])
+                      AND (%(keys)b::text[] IS NULL
+                           AND properties ?| ARRAY['$set', '$set_once', '$unset']
+                           OR properties -> '$set' ?| %(keys)b::text[]
+                           OR properties -> '$set_once' ?| %(keys)b::text[]
+                           OR properties -> '$unset' ?| %(keys)b::text[]
+                           OR %(claims)s AND properties ?| ARRAY['$anon_distinct_id', 'alias'])
+                   OFFSET 0
+                   ) AS e
               LEFT JOIN ledger l ON l.person_id = e.person_id AND l.version = e.person_version
                                 AND l.event_uuid = e.uuid
               LEFT JOIN LATERAL (
@@ -112,17 +132,6 @@ async def of_chain(
                      FROM unnest(%(after)b::bigint[], %(before)b::bigint[]) AS t (after, before)
                     WHERE e.person_version > after AND e.person_version < before
                    ) AS bend ON cardinality(%(after)b::bigint[]) > 0
-             WHERE d.project_id = %(project_id)s
-               AND d.id <> ALL(%(without)b::bigint[])
-               AND e.person_version >= greatest(family.joined, %(since)s)
-               AND e.person_mode = 0
-               AND e.name <> ALL(%(read_only)b::text[])
-               AND (%(keys)b::text[] IS NULL
-                    AND e.properties ?| ARRAY['$set', '$set_once', '$unset']
-                    OR e.properties -> '$set' ?| %(keys)b::text[]
-                    OR e.properties -> '$set_once' ?| %(keys)b::text[]
-                    OR e.properties -> '$unset' ?| %(keys)b::text[]
-                    OR %(claims)s AND e.properties ?| ARRAY['$anon_distinct_id', 'alias'])
              ORDER BY coalesce(bend.version, e.person_version),
                       CASE WHEN bend.version IS NOT NULL THEN e.received_at END,
                       l.version IS NULL, e.received_at, e.uuid
@@ -161,15 +170,21 @@ async def of_ids(conn: AsyncConnection, ids: Sequence[int]) -> AsyncGenerator[Se
                    EXISTS (SELECT FROM merge
                             WHERE event_uuid = e.uuid AND undone_at IS NOT NULL) AS revoked
               FROM distinct_id d
-              JOIN event e ON e.distinct_id_id = d.id
+             CROSS JOIN LATERAL (
+                   SELECT distinct_id_id, uuid, name, timestamp, received_at, person_id,
+                          person_version, properties
+                     FROM event
+                    WHERE distinct_id_id = d.id
+                      AND person_id IS NOT NULL
+                      AND person_mode = 0
+                      AND name <> ALL(%(read_only)b::text[])
+                      AND properties ?| ARRAY['$set', '$set_once', '$unset', '$anon_distinct_id',
+                                              'alias']
+                   OFFSET 0
+                   ) AS e
               LEFT JOIN ledger l ON l.person_id = e.person_id AND l.version = e.person_version
                                 AND l.event_uuid = e.uuid
              WHERE d.id = ANY(%(ids)b::bigint[])
-               AND e.person_id IS NOT NULL
-               AND e.person_mode = 0
-               AND e.name <> ALL(%(read_only)b::text[])
-               AND e.properties ?| ARRAY['$set', '$set_once', '$unset', '$anon_distinct_id',
-                                         'alias']
              ORDER BY d.id, e.person_version, l.version IS NULL, e.received_at, e.uuid
             """,
             {"ids": ids, "read_only": sorted(READ_ONLY_EVENTS)},
@@ -257,101 +272,3 @@ async def gathered(
             {"project_id": project_id, "chain": list(chain)},
         )
         return {row.person_id: row for row in await cursor.fetchall()}
-
-
-async def ends(conn: AsyncConnection, ids: Sequence[int]) -> dict[int, Ends]:
-    async with conn.cursor(row_factory=class_row(Ends)) as cursor:
-        await cursor.execute(
-            """
-            SELECT named.id, first.uuid, first.timestamp AS at, last.at AS last_seen_at
-              FROM unnest(%(ids)b::bigint[]) AS named (id)
-              LEFT JOIN LATERAL (
-                   SELECT uuid, timestamp
-                     FROM event
-                    WHERE distinct_id_id = named.id
-                      AND person_id IS NOT NULL
-                      AND person_mode = 0
-                      AND name <> ALL(%(read_only)b::text[])
-                    ORDER BY person_version, received_at, uuid
-                    LIMIT 1
-                   ) AS first ON true
-              LEFT JOIN LATERAL (
-                   SELECT max(timestamp) AS at
-                     FROM event
-                    WHERE distinct_id_id = named.id
-                      AND person_id IS NOT NULL
-                      AND person_mode = 0
-                      AND name <> ALL(%(read_only)b::text[])
-                      AND (properties -> '$update_person_last_seen_at') IS DISTINCT FROM 'false'
-                      AND NOT EXISTS (SELECT FROM ledger l
-                                       WHERE l.person_id = event.person_id
-                                         AND l.version = event.person_version
-                                         AND l.event_uuid = event.uuid
-                                         AND l.api_key_id IS NOT NULL)
-                   ) AS last ON true
-            """,
-            {"ids": ids, "read_only": sorted(READ_ONLY_EVENTS)},
-        )
-        return {row.id: row for row in await cursor.fetchall()}
-
-
-async def first_of_leaves(
-    conn: AsyncConnection, leaf_ids: Collection[int], *, without: Collection[int]
-) -> dict[int, Ends]:
-    """For each leaf the first event of its ids that makes a person, but for some ids."""
-    async with conn.cursor(row_factory=class_row(Ends)) as cursor:
-        await cursor.execute(
-            """
-            SELECT DISTINCT ON (d.person_id)
-                   d.person_id AS id, e.uuid, e.timestamp AS at, NULL AS last_seen_at
-              FROM distinct_id d
-              JOIN event e ON e.distinct_id_id = d.id
-             WHERE d.person_id = ANY(%(leaves)b::bigint[])
-               AND d.ended_at IS NULL
-               AND d.id <> ALL(%(without)b::bigint[])
-               AND e.person_id IS NOT NULL
-               AND e.person_mode = 0
-               AND e.name <> ALL(%(read_only)b::text[])
-             ORDER BY d.person_id, e.person_version, e.received_at, e.uuid
-            """,
-            {
-                "leaves": list(leaf_ids),
-                "without": list(without),
-                "read_only": sorted(READ_ONLY_EVENTS),
-            },
-        )
-        return {row.id: row for row in await cursor.fetchall()}
-
-
-async def last_seen(
-    conn: AsyncConnection, root_id: int, *, without: Collection[int]
-) -> datetime | None:
-    """When a root's family last sent an event that counts as being seen, but for some ids."""
-    cursor = await conn.execute(
-        """
-        WITH RECURSIVE family (id) AS (
-            SELECT %(root_id)s::bigint
-             UNION ALL
-            SELECT person.id
-              FROM family
-              JOIN person ON person.merged_into_id = family.id
-        )
-        SELECT max(e.timestamp)
-          FROM family
-          JOIN distinct_id d ON d.person_id = family.id AND d.ended_at IS NULL
-          JOIN event e ON e.distinct_id_id = d.id
-         WHERE d.id <> ALL(%(without)b::bigint[])
-           AND e.person_id IS NOT NULL
-           AND e.person_mode = 0
-           AND e.name <> ALL(%(read_only)b::text[])
-           AND (e.properties -> '$update_person_last_seen_at') IS DISTINCT FROM 'false'
-           AND NOT EXISTS (SELECT FROM ledger l
-                            WHERE l.person_id = e.person_id
-                              AND l.version = e.person_version
-                              AND l.event_uuid = e.uuid
-                              AND l.api_key_id IS NOT NULL)
-        """,
-        {"root_id": root_id, "without": list(without), "read_only": sorted(READ_ONLY_EVENTS)},
-    )
-    row = await cursor.fetchone()
-    return None if row is None else row[0]

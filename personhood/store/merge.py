@@ -73,18 +73,30 @@ async def of_family(
             """
             WITH RECURSIVE family (id) AS (
                 SELECT %(root_id)s::bigint
-                 UNION
-                SELECT merge.source_id
+                 UNION ALL
+                SELECT source.id
                   FROM family
-                  JOIN merge ON merge.target_id = family.id AND merge.undone_at IS NULL
+                 CROSS JOIN LATERAL (
+                       SELECT source_id AS id
+                         FROM merge
+                        WHERE target_id = family.id
+                          AND undone_at IS NULL
+                       OFFSET 0
+                       ) AS source
             )
-            SELECT merge.id, project_id, source_id, target_id, source_leaf_id, target_leaf_id,
-                   source_version, target_version, at, recorded_at, event_uuid, distinct_id_id,
-                   api_key_id, undone_at
+            SELECT made.*
               FROM family
-              JOIN merge ON merge.target_id = family.id AND merge.undone_at IS NULL
-             WHERE project_id = %(project_id)s
-             ORDER BY merge.id DESC
+             CROSS JOIN LATERAL (
+                   SELECT id, project_id, source_id, target_id, source_leaf_id, target_leaf_id,
+                          source_version, target_version, at, recorded_at, event_uuid,
+                          distinct_id_id, api_key_id, undone_at
+                     FROM merge
+                    WHERE target_id = family.id
+                      AND undone_at IS NULL
+                   OFFSET 0
+                   ) AS made
+             WHERE made.project_id = %(project_id)s
+             ORDER BY made.id DESC
              LIMIT %(limit)s OFFSET %(offset)s
             """,
             {"project_id": project_id, "root_id": root_id, "limit": limit, "offset": offset},
@@ -122,27 +134,32 @@ async def around(conn: AsyncConnection, project_id: int, person_ids: Iterable[in
     async with conn.cursor(row_factory=class_row(Merge)) as cursor:
         await cursor.execute(
             """
-            SELECT id, project_id, source_id, target_id, source_leaf_id, target_leaf_id,
-                   source_version, target_version, at, recorded_at, event_uuid, distinct_id_id,
-                   api_key_id, undone_at
-              FROM merge
-             WHERE project_id = %(project_id)s
-               AND id IN (
-                   SELECT found.id
-                     FROM unnest(%(ids)b::bigint[]) AS person (id)
-                    CROSS JOIN LATERAL (
-                          SELECT id FROM merge
-                           WHERE source_id = person.id AND undone_at IS NULL
-                           UNION ALL
-                          SELECT id FROM merge
-                           WHERE target_id = person.id AND undone_at IS NULL
-                           UNION ALL
-                          SELECT id FROM merge
-                           WHERE source_leaf_id = person.id AND undone_at IS NULL
-                           UNION ALL
-                          SELECT id FROM merge
-                           WHERE target_leaf_id = person.id AND undone_at IS NULL
-                          ) AS found)
+            SELECT named.*
+              FROM (SELECT DISTINCT found.id
+                      FROM unnest(%(ids)b::bigint[]) AS person (id)
+                     CROSS JOIN LATERAL (
+                           SELECT id FROM merge
+                            WHERE source_id = person.id AND undone_at IS NULL
+                            UNION ALL
+                           SELECT id FROM merge
+                            WHERE target_id = person.id AND undone_at IS NULL
+                            UNION ALL
+                           SELECT id FROM merge
+                            WHERE source_leaf_id = person.id AND undone_at IS NULL
+                            UNION ALL
+                           SELECT id FROM merge
+                            WHERE target_leaf_id = person.id AND undone_at IS NULL
+                           ) AS found
+                   ) AS each
+             CROSS JOIN LATERAL (
+                   SELECT id, project_id, source_id, target_id, source_leaf_id, target_leaf_id,
+                          source_version, target_version, at, recorded_at, event_uuid,
+                          distinct_id_id, api_key_id, undone_at
+                     FROM merge
+                    WHERE id = each.id
+                   OFFSET 0
+                   ) AS named
+             WHERE named.project_id = %(project_id)s
             """,
             {"project_id": project_id, "ids": list(person_ids)},
         )

@@ -8,7 +8,7 @@ from psycopg.rows import class_row
 
 from personhood.model import Deletion, DeletionState
 
-OPEN = [DeletionState.QUEUED, DeletionState.WAITING]
+OPEN: tuple[str, ...] = (DeletionState.QUEUED, DeletionState.WAITING)
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -99,7 +99,7 @@ def parameters(project_id: int, filter: Filter, *, is_open: bool) -> dict[str, o
         case DeletionState.WAITING:
             states, put_off = list(OPEN), True if is_open else None
         case state:
-            states = [state]
+            states = [str(state)]
     return {
         "project_id": project_id,
         "states": states,

@@ -343,3 +343,34 @@ async def test_old_answers_are_swept_and_running_ones_stay(
         )
     assert await sweep.kept_answers(context, 0) == 6
     assert await kept(pool) == 1
+
+
+async def test_a_long_request_tells_that_it_still_runs(
+    client: Client, pool: Pool, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(once, "BEAT_S", 0.01)
+    await people.add("ada")
+    path, body = f"{PATH}/distinct_id:ada/update_property", {"key": "a", "value": 1}
+    async with pool.connection() as conn, conn.transaction():
+        await conn.execute("SELECT FROM person FOR UPDATE")
+        first = asyncio.create_task(client.post(path, json=body, headers=keyed("a")))
+        while not await kept(pool):
+            await asyncio.sleep(0.01)
+        await abandon(pool)
+        while await number_of(
+            pool, "SELECT count(*) FROM idempotency WHERE alive_at < now() - interval '30 seconds'"
+        ):
+            await asyncio.sleep(0.01)
+        assert (await client.post(path, json=body, headers=keyed("a"))).status_code == 409
+    assert (await first).status_code == 200
+
+
+async def test_whether_a_request_had_its_effect_is_told_by_indexes(pool: Pool) -> None:
+    """However many requests are known, and however much was done, one is found by its id."""
+    async with pool.connection() as conn:
+        await conn.execute("SET enable_seqscan = off")
+        for table in ("activity", "deletion", "cohort"):
+            cursor = await conn.execute(
+                f"EXPLAIN SELECT FROM {table} WHERE request_id = gen_random_uuid()".encode()
+            )
+            assert f"{table}_request" in str(await cursor.fetchall())
