@@ -40,7 +40,7 @@ class Lines(Struct, frozen=True):
     summary="List what was done to a person",
     description=docs.OF_PERSON,
     operation_class=Described,
-    responses=responses(ActivityList, "A page.", docs.PAGE, errors=(400, *READ_ERRORS)),
+    responses=responses(ActivityList, "A page.", docs.PAGE, errors=READ_ERRORS),
 )
 async def persons_activity(
     request: Asked,
@@ -65,7 +65,7 @@ async def persons_activity(
     summary="List what was done to persons",
     description=docs.OF_PROJECT,
     operation_class=Described,
-    responses=responses(ActivityList, "A page.", docs.PAGE, errors=(400, *READ_ERRORS)),
+    responses=responses(ActivityList, "A page.", docs.PAGE, errors=READ_ERRORS),
 )
 async def persons_activity_all(
     request: Asked,

@@ -41,7 +41,7 @@ BY_EITHER = [HttpMethod.POST, HttpMethod.PATCH]
         PersonsCohorts,
         "The cohorts.",
         docs.OF_PERSON,
-        errors=(400, *READ_ERRORS),
+        errors=READ_ERRORS,
         bad=docs.NO_PERSON_ID,
     ),
 )
@@ -72,7 +72,7 @@ async def persons_cohorts(
     summary="List the persons of a cohort",
     description=docs.PERSONS,
     operation_class=Described,
-    responses=responses(PersonList, "A page.", persons_docs.PAGE, errors=(400, *READ_ERRORS)),
+    responses=responses(PersonList, "A page.", persons_docs.PAGE, errors=READ_ERRORS),
 )
 async def cohorts_persons(
     request: Asked,

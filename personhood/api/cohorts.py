@@ -38,7 +38,7 @@ ID_DIGITS_MAX = 18
     summary="List cohorts",
     description=docs.LIST,
     operation_class=Described,
-    responses=responses(CohortList, "A page.", docs.PAGE, errors=(400, *READ_ERRORS)),
+    responses=responses(CohortList, "A page.", docs.PAGE, errors=READ_ERRORS),
 )
 async def cohorts_list(
     request: Asked,

@@ -25,7 +25,7 @@ CHOICES = {"": None, "all": None, "pending": False, "completed": True}
     description=docs.LIST,
     operation_class=Described,
     responses=responses(
-        DeletionStatusList, "A page.", docs.PAGE, errors=(400, *READ_ERRORS), bad=docs.NO_CHOICE
+        DeletionStatusList, "A page.", docs.PAGE, errors=READ_ERRORS, bad=docs.NO_CHOICE
     ),
 )
 async def persons_deletion_status(

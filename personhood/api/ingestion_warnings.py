@@ -30,9 +30,7 @@ from personhood.warning_kinds import kind_of
     summary="List ingestion warnings",
     description=docs.LIST,
     operation_class=Described,
-    responses=responses(
-        WarningList, "A page.", docs.PAGE, errors=(400, *READ_ERRORS), bad=docs.BAD_MOMENT
-    ),
+    responses=responses(WarningList, "A page.", docs.PAGE, errors=READ_ERRORS, bad=docs.BAD_MOMENT),
 )
 async def ingestion_warnings_list(
     request: Asked,

@@ -27,7 +27,7 @@ ID_DIGITS_MAX = 18
     summary="List the merges of a person",
     description=docs.LIST,
     operation_class=Described,
-    responses=responses(MergeList, "A page.", docs.PAGE, errors=(400, *READ_ERRORS)),
+    responses=responses(MergeList, "A page.", docs.PAGE, errors=READ_ERRORS),
 )
 async def merges_list(
     request: Asked,

@@ -32,7 +32,7 @@ from personhood.store.person_page import Mark
     summary="List persons",
     description=docs.LIST,
     operation_class=Described,
-    responses=responses(PersonList, "A page.", docs.PAGE, errors=(400, *READ_ERRORS)),
+    responses=responses(PersonList, "A page.", docs.PAGE, errors=READ_ERRORS),
 )
 async def persons_list(
     request: Asked,
@@ -181,7 +181,7 @@ async def looked_up(request: Asked, distinct_id: str, page: pages.Page) -> Perso
             PersonDetail,
             "The person.",
             docs.PERSON,
-            errors=(400, *READ_ERRORS),
+            errors=READ_ERRORS,
             bad=docs.NO_PERSON_ID,
         ),
         304: tagged.NOT_MODIFIED,

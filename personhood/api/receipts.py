@@ -29,9 +29,7 @@ from personhood.store.receipt import Filter
     summary="List deletions",
     description=docs.LIST,
     operation_class=Described,
-    responses=responses(
-        DeletionList, "A page.", docs.PAGE, errors=(400, *READ_ERRORS), bad=docs.NO_STATE
-    ),
+    responses=responses(DeletionList, "A page.", docs.PAGE, errors=READ_ERRORS, bad=docs.NO_STATE),
 )
 async def deletions_list(
     request: Asked,

@@ -200,7 +200,7 @@ ERRORS: dict[int, tuple[str, Error]] = {
         ),
     ),
 }
-READ_ERRORS = (401, 403, 404, 406, 429, 503)
+READ_ERRORS = (400, 401, 403, 404, 406, 429, 503)
 WRITE_ERRORS = (400, 401, 403, 404, 406, 413, 415, 429, 503)
 
 

@@ -84,7 +84,7 @@ async def persons_split(
     summary="List the splits of a person",
     description=docs.LIST,
     operation_class=Described,
-    responses=responses(SplitList, "A page.", docs.PAGE, errors=(400, *READ_ERRORS)),
+    responses=responses(SplitList, "A page.", docs.PAGE, errors=READ_ERRORS),
 )
 async def splits_list(
     request: Asked,
