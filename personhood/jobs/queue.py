@@ -9,7 +9,7 @@ import structlog
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 
-from personhood.jobs import deletions, sweep
+from personhood.jobs import deletions, stalled, sweep
 from personhood.settings import Settings
 from personhood.store.pool import WAIT_S, Pool
 
@@ -46,6 +46,7 @@ async def working(settings: Settings, database_url: str, pool: Pool) -> AsyncIte
             asyncio.create_task(work_on(app, context, queue=name), name=f"jobs: {name}")
             for name in (DEFAULT, deletions.QUEUE)
         ]
+        tasks.append(asyncio.create_task(stalled.watch(app), name="jobs: stalled ones"))
         try:
             yield app
         finally:
