@@ -16,12 +16,14 @@ from personhood.api import (
     deletion_status,
     deletions,
     docs_page,
+    history,
     ingestion_warnings,
     merges,
     once,
     person_properties,
     persons,
     properties_at_time,
+    properties_timeline,
     receipts,
     reset_distinct_id,
     schema,
@@ -48,6 +50,7 @@ PERSONS: list[ControllerRouterHandler] = [
     deletions.persons_delete_recordings,  # POST /:id/delete_recordings
     bulk_delete.persons_bulk_delete,  # POST  /bulk_delete
     deletion_status.persons_deletion_status,  # GET /deletion_status
+    history.persons_history,  #   GET         /:id/history
     merges.merges_list,  #        GET         /:id/merges
     merges.merges_undo,  #        POST        /:id/merges/:merge_id/undo
     splits.persons_split,  #      POST        /:id/split
@@ -58,6 +61,7 @@ PERSONS: list[ControllerRouterHandler] = [
     batch.persons_batch_by_distinct_ids,  # POST /batch_by_distinct_ids
     batch.persons_batch_by_uuids,  # POST     /batch_by_uuids
     properties_at_time.persons_properties_at_time,  # GET /properties_at_time
+    properties_timeline.persons_properties_timeline,  # GET /:id/properties_timeline
     reset_distinct_id.persons_reset_distinct_id,  # POST /reset_person_distinct_id
     actors.persons_actors,  #     GET         /funnel, /funnel/correlation, /trends
     actors.persons_actors_create,  # POST     /funnel, /funnel/correlation
