@@ -141,13 +141,13 @@ async def remove_events(
 ) -> None:
     await pass_gate(conn, receipt)
     left = await deletion_event.count(conn, receipt.id)
-    await deletion_count.set_before(conn, receipt.id, "events", left)
+    await deletion_count.set_before(conn, receipt.id, "events", before=left)
     for _ in range(ROUNDS_MAX):
         if not left:
             break
         await remove_round(conn, receipt, may_go_on=may_go_on)
         left = await deletion_event.count(conn, receipt.id)
-    await deletion_count.set_remaining(conn, receipt.id, "events", left)
+    await deletion_count.set_remaining(conn, receipt.id, "events", remaining=left)
     if receipt.profile:
         await redact(conn, receipt, may_go_on=may_go_on)
 
@@ -165,7 +165,7 @@ async def remove_round(
                 conn, receipt.project_id, receipt.id, behind=place, most=EVENTS_PER_STEP
             )
             if step.removed:
-                await deletion_count.add_removed(conn, receipt.id, "events", step.removed)
+                await deletion_count.add_removed(conn, receipt.id, "events", removed=step.removed)
         place = following(step)
         await rest(conn, receipt.project_id, worked_s=time.monotonic() - began)
 
@@ -207,8 +207,8 @@ async def remove_recordings(conn: AsyncConnection, receipt: Deletion) -> None:
     To be called again until both kinds are counted: `before`, `removed`, and 0 that remain.
     """
     for kind in ("recordings", "blobs"):
-        await deletion_count.set_before(conn, receipt.id, kind, 0)
-        await deletion_count.set_remaining(conn, receipt.id, kind, 0)
+        await deletion_count.set_before(conn, receipt.id, kind, before=0)
+        await deletion_count.set_remaining(conn, receipt.id, kind, remaining=0)
 
 
 async def pass_gate(conn: AsyncConnection, receipt: Deletion) -> None:
@@ -227,7 +227,7 @@ async def close(conn: AsyncConnection, receipt: Deletion) -> None:
         await forgetting.drop_nameless(conn, [receipt.id])
         if receipt.profile:
             names = await deletion_check.names_left(conn, receipt.id)
-            await deletion_count.set_remaining(conn, receipt.id, "ids", names)
+            await deletion_count.set_remaining(conn, receipt.id, "ids", remaining=names)
             left = await deletion_check.left(conn, receipt.id)
             if left:
                 raise NotDone(f"There is something left in {', '.join(sorted(left))}.")

@@ -166,6 +166,7 @@ async def test_a_receipt_that_somebody_holds_is_left_to_them(
         )
         await run(pool, shop)
         assert await state(pool, outcome) == ("queued", False, False)
+        other.execute("SELECT pg_advisory_unlock_all()")
     await run(pool, shop)
     assert await state(pool, outcome) == ("completed", False, True)
 

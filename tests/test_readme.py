@@ -43,7 +43,7 @@ def adapted(text: str, server: Server) -> str:
     return text.replace("phx_your_key", server.key)
 
 
-def shell(command: str, server: Server) -> subprocess.CompletedProcess[str]:
+def shell(command: str, server: Server, *, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -51,25 +51,27 @@ def shell(command: str, server: Server) -> subprocess.CompletedProcess[str]:
     }
     return subprocess.run(
         ["bash", "-c", adapted(command, server)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
-def test_the_commands_do_what_they_say(server: Server) -> None:
+def test_the_commands_do_what_they_say(server: Server, tmp_path: Path) -> None:
     """In their order, as a reader would: the later ones need what the earlier ones made."""
     answers: list[Any] = []
     for command in commands():
         if command.startswith("make "):
             command = f"make --dry-run {command.removeprefix('make ')}"
-        done = shell(command, server)
+        # Some write what they got into a file.
+        done = shell(command, server, cwd=tmp_path if command.startswith("curl") else ROOT)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        if command.startswith("curl"):
+        if command.startswith("curl") and done.stdout:
             answers.append(json.loads(done.stdout))
 
     sent, found, patched = answers
     assert sent == {"status": "Ok"}
     assert found["results"][0]["properties"]["email"] == "ada@example.com"
     assert patched["properties"]["plan"] == "scale"
+    assert ",ada," in (tmp_path / "persons.csv").read_text()
 
 
 def test_the_python_snippet_works(server: Server) -> None:

@@ -53,6 +53,11 @@ app.command("personhood.cli.serve:app", name="serve", help=SERVE)
 app.command("personhood.cli.project:app", name="project", help="Create and list projects.")
 app.command("personhood.cli.demo:app", name="demo", help=DEMO)
 app.command("personhood.cli.import_events:app", name="import", help=IMPORT)
+app.command(
+    "personhood.cli.deletions:app",
+    name="deletions",
+    help="List, show, run and cancel deletions.",
+)
 app.command("personhood.cli.key:app", name="key", help="Create, list and revoke API keys.")
 
 

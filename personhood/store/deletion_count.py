@@ -110,7 +110,7 @@ async def verify(conn: AsyncConnection, ids: Sequence[int]) -> None:
     )
 
 
-async def set_before(conn: AsyncConnection, id: int, kind: str, before: int) -> None:
+async def set_before(conn: AsyncConnection, id: int, kind: str, *, before: int) -> None:
     """Note how much of a kind there was when it began to be removed, unless that is known."""
     await conn.execute(
         """
@@ -124,7 +124,7 @@ async def set_before(conn: AsyncConnection, id: int, kind: str, before: int) -> 
     )
 
 
-async def add_removed(conn: AsyncConnection, id: int, kind: str, removed: int) -> None:
+async def add_removed(conn: AsyncConnection, id: int, kind: str, *, removed: int) -> None:
     await conn.execute(
         """
         UPDATE deletion_count
@@ -137,7 +137,7 @@ async def add_removed(conn: AsyncConnection, id: int, kind: str, removed: int) -
     )
 
 
-async def set_remaining(conn: AsyncConnection, id: int, kind: str, remaining: int) -> None:
+async def set_remaining(conn: AsyncConnection, id: int, kind: str, *, remaining: int) -> None:
     await conn.execute(
         """
         UPDATE deletion_count

@@ -1,11 +1,13 @@
 """Receipts that are to be run: found, held, begun, put off and closed."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec import Struct
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from personhood.model import Deletion
+from personhood.model import Deletion, DeletionState
 
 FAILURE_CHARACTERS_MAX = 500
 
@@ -178,14 +180,62 @@ async def cancel(conn: AsyncConnection, id: int) -> datetime | None:
     return None if row is None else row[0]
 
 
-async def retry(conn: AsyncConnection, id: int) -> None:
-    """Let a receipt that failed for good be tried again."""
+async def retry_all(conn: AsyncConnection, project_id: int) -> None:
+    """Let receipts that were given up be tried again."""
     await conn.execute(
         """
         UPDATE deletion
            SET state = 'waiting', attempts = 0, retry_at = NULL
-         WHERE id = %(id)s
+         WHERE project_id = %(project_id)s
            AND state = 'failed'
         """,
-        {"id": id},
+        {"project_id": project_id},
     )
+
+
+async def states(
+    conn: AsyncConnection, project_id: int, ids: Sequence[int]
+) -> dict[DeletionState, int]:
+    """How many of these receipts are in each state."""
+    cursor = await conn.execute(
+        """
+        SELECT state, count(*)
+          FROM deletion
+         WHERE project_id = %(project_id)s
+           AND id = ANY(%(ids)b::bigint[])
+         GROUP BY state
+        """,
+        {"project_id": project_id, "ids": list(ids)},
+    )
+    return {DeletionState(state): number for state, number in await cursor.fetchall()}
+
+
+class Progress(Struct, frozen=True):
+    """Receipts that are open, and the events of those that are running."""
+
+    open: int
+    before: int
+    removed: int
+
+
+async def progress(conn: AsyncConnection, project_id: int) -> Progress:
+    async with conn.cursor(row_factory=class_row(Progress)) as cursor:
+        await cursor.execute(
+            """
+            SELECT count(*) AS open,
+                   coalesce(sum(count.before), 0)::bigint AS before,
+                   coalesce(sum(count.removed), 0)::bigint AS removed
+              FROM deletion
+              LEFT JOIN deletion_count AS count
+                ON count.deletion_id = deletion.id
+               AND count.kind = 'events'
+               AND deletion.state = 'running'
+             WHERE project_id = %(project_id)s
+               AND state IN ('queued', 'waiting', 'running')
+               AND (events OR recordings)
+            """,
+            {"project_id": project_id},
+        )
+        found = await cursor.fetchone()
+    assert found is not None, "an aggregate gives its row"
+    return found

@@ -35,6 +35,15 @@ async def by_uuid(conn: AsyncConnection, project_id: int, uuid: UUID) -> Deletio
         return await cursor.fetchone()
 
 
+async def project_of(conn: AsyncConnection, uuid: UUID) -> int | None:
+    """Whose receipt it is; for those who may see every project."""
+    cursor = await conn.execute(
+        "SELECT project_id FROM deletion WHERE uuid = %(uuid)s", {"uuid": uuid}
+    )
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
 async def page(
     conn: AsyncConnection,
     project_id: int,

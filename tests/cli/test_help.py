@@ -13,6 +13,10 @@ COMMANDS = [
     "key create",
     "key list",
     "key revoke",
+    "deletions list",
+    "deletions show",
+    "deletions run",
+    "deletions cancel",
 ]
 
 
@@ -62,6 +66,11 @@ def test_version(personhood: Command) -> None:
         "key create",
         "key revoke",
         "project create",
+        "deletions show",
+        "deletions show 7",
+        "deletions list --state asleep",
+        "deletions list --limit 0",
+        "deletions cancel ada",
     ],
 )
 def test_what_is_not_understood_exits_with_2(personhood: Command, arguments: str) -> None:
