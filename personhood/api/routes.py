@@ -16,6 +16,7 @@ from personhood.api import (
     deletion_status,
     deletions,
     docs_page,
+    explain,
     history,
     ingestion_warnings,
     merges,
@@ -51,6 +52,7 @@ PERSONS: list[ControllerRouterHandler] = [
     bulk_delete.persons_bulk_delete,  # POST  /bulk_delete
     deletion_status.persons_deletion_status,  # GET /deletion_status
     history.persons_history,  #   GET         /:id/history
+    explain.persons_explain,  #   GET         /:id/explain
     merges.merges_list,  #        GET         /:id/merges
     merges.merges_undo,  #        POST        /:id/merges/:merge_id/undo
     splits.persons_split,  #      POST        /:id/split
