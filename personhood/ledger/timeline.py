@@ -1,0 +1,106 @@
+"""A person's timeline: its events in order, by the states of the person that they met.
+
+What an event met is told by the ledger (docs/decisions, 3); of the event itself nothing but time,
+name and version is read, from an index.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from msgspec import Raw, Struct
+from psycopg import AsyncConnection
+
+from personhood.errors import InvalidInput
+from personhood.identity.properties import Change, apply
+from personhood.model import Person, Properties
+from personhood.store import timeline
+from personhood.store.pool import encode
+from personhood.store.timeline import Counted
+from personhood.timeline import states
+from personhood.timeline.question import Question
+from personhood.timeline.states import Run, States
+from personhood.timeline.window import Window
+
+POINTS_MAX = 10_000
+STATES_MAX = 1_000_000
+SHOWN_BYTES_MAX = 32 * 1024 * 1024  # of all points together
+NOTHING = Raw(b"{}")
+TOO_MANY = (
+    f"There are more than {POINTS_MAX:,} points, or too large ones. Ask for a shorter time, or for "
+    "properties that change less often."
+)
+
+
+class Shown(Struct, frozen=True):
+    """A run of events, and the JSON of what the first of them showed of the person."""
+
+    run: Run
+    properties: Raw
+
+
+async def of_person(
+    conn: AsyncConnection, person: Person, asked: Question, *, over: Window
+) -> list[Shown]:
+    """The points of a timeline. Raises InvalidInput if they are too many, or too large."""
+    counted = Counted(person_id=person.id, names=asked.names, since=over.since, until=over.until)
+    runs = await runs_of(conn, counted, await states_of(conn, person, asked.keys))
+    shown = await shown_at(conn, person, runs)
+    return [Shown(run, NOTHING if run.version is None else shown[run.version]) for run in runs]
+
+
+async def states_of(conn: AsyncConnection, person: Person, keys: Sequence[str]) -> States:
+    """The states of a person that differ in some keys."""
+    known = States(keys)
+    if not keys:
+        return known
+    async with aclosing(timeline.changes(conn, person.project_id, person.id, keys=keys)) as changes:
+        async for change in changes:
+            known.add(change.version, before=change.before, after=change.after)
+            if len(known.bounds) > STATES_MAX:
+                raise InvalidInput(TOO_MANY)
+    return known
+
+
+async def runs_of(conn: AsyncConnection, counted: Counted, known: States) -> list[Run]:
+    """Events that met one state, one run after the other.
+
+    States mostly come one after the other: then it is enough to count each. Where the times of
+    events have another order than their changes, all events are gone through in that of time.
+    """
+    most = STATES_MAX + 2
+    runs = states.in_order(await timeline.by_state(conn, counted, bounds=known.bounds, most=most))
+    if runs is None:
+        runs = await timeline.runs(conn, counted, bounds=known.bounds, most=most)
+    joined = states.joined(runs, known.digests)
+    if len(runs) == most or len(joined) > POINTS_MAX:
+        raise InvalidInput(TOO_MANY)
+    return joined
+
+
+async def shown_at(conn: AsyncConnection, person: Person, runs: Sequence[Run]) -> dict[int, Raw]:
+    """What the person was, as JSON, at the version of each run."""
+    uses = Counter(run.version for run in runs if run.version is not None)
+    budget = SHOWN_BYTES_MAX
+    found: dict[int, Raw] = {}
+
+    def show(version: int, properties: Properties) -> None:
+        nonlocal budget
+        found[version] = Raw(encode(properties))
+        budget -= len(memoryview(found[version])) * uses[version]
+        if budget < 0:
+            raise InvalidInput(TOO_MANY)
+
+    left = sorted(uses, reverse=True)
+    properties: Properties = {}
+    if left:
+        async with aclosing(
+            timeline.changes(conn, person.project_id, person.id, up_to=left[0])
+        ) as changes:
+            async for change in changes:
+                while left[-1] < change.version:
+                    show(left.pop(), properties)
+                properties = apply(properties, Change(change.before, change.after))
+    for version in left:
+        show(version, properties)
+    return found

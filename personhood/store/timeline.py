@@ -1,0 +1,193 @@
+"""What a timeline of a person is made of: its changes, and its events by the state they met.
+
+Events count by the person that they were applied to; `names` of None are all. Only an event in full
+mode shows anything of its person (contract: capture-and-identity, 5).
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from msgspec import Struct
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from personhood.model import Properties
+from personhood.store.pool import Pool
+from personhood.timeline.states import Run
+
+ROWS_AT_ONCE = 500
+
+
+class Change(Struct, frozen=True):
+    """A version of a person, and what was and is since."""
+
+    version: int
+    before: Properties
+    after: Properties
+
+
+class Counted(Struct, frozen=True, kw_only=True):
+    """Which events count: those of a person with these names, both times inside."""
+
+    person_id: int
+    names: Sequence[str] | None
+    since: datetime
+    until: datetime
+
+
+@asynccontextmanager
+async def one_moment(pool: Pool) -> AsyncGenerator[AsyncConnection]:
+    """A connection whose statements all see the same."""
+    async with pool.connection() as conn, conn.transaction():
+        await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield conn
+
+
+async def changes(
+    conn: AsyncConnection,
+    project_id: int,
+    person_id: int,
+    *,
+    keys: Sequence[str] | None = None,
+    up_to: int | None = None,
+) -> AsyncGenerator[Change, None]:
+    """What changed a person's properties, in order; with `keys` only what changed one of these."""
+    async with conn.cursor("timeline_changes", row_factory=class_row(Change)) as cursor:
+        cursor.itersize = ROWS_AT_ONCE
+        await cursor.execute(
+            """
+            SELECT version, coalesce(before, '{}') AS before, coalesce(after, '{}') AS after
+              FROM ledger
+             WHERE project_id = %(project_id)s
+               AND person_id = %(person_id)s
+               AND (%(up_to)s::bigint IS NULL OR version <= %(up_to)s)
+               AND (%(keys)b::text[] IS NULL
+                    OR before ?| %(keys)b::text[] OR after ?| %(keys)b::text[])
+             ORDER BY version
+            """,
+            {
+                "project_id": project_id,
+                "person_id": person_id,
+                "keys": None if keys is None else list(keys),
+                "up_to": up_to,
+            },
+        )
+        async for row in cursor:
+            yield row
+
+
+async def earliest(conn: AsyncConnection, project_id: int, person_id: int) -> datetime | None:
+    """When the first of a person's events was."""
+    cursor = await conn.execute(
+        """
+        SELECT timestamp
+          FROM event
+         WHERE project_id = %(project_id)s
+           AND person_id = %(person_id)s
+         ORDER BY timestamp
+         LIMIT 1
+        """,
+        {"project_id": project_id, "person_id": person_id},
+    )
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
+async def by_state(
+    conn: AsyncConnection, counted: Counted, *, bounds: Sequence[int], most: int
+) -> list[Run]:
+    """For each state that some event met, all of these as one run, in no order.
+
+    From the index `event_timeline` alone: so without the project, whose the person is.
+    """
+    async with conn.cursor(row_factory=class_row(Run)) as cursor:
+        await cursor.execute(
+            """
+            WITH met AS (
+                SELECT CASE WHEN person_mode = 0
+                            THEN width_bucket(person_version, %(bounds)b::bigint[])
+                            ELSE 0
+                        END AS state,
+                       count(*) AS number,
+                       min(timestamp) AS first,
+                       max(timestamp) AS last
+                  FROM event
+                 WHERE person_id = %(person_id)s
+                   AND timestamp BETWEEN %(since)s AND %(until)s
+                   AND (%(names)b::text[] IS NULL OR name = ANY(%(names)b::text[]))
+                 GROUP BY 1
+                 LIMIT %(most)s
+            )
+            SELECT met.state, met.number, met.first, met.last, shown.version
+              FROM met
+             CROSS JOIN LATERAL (
+                   SELECT min(person_version) FILTER (WHERE person_mode = 0) AS version
+                     FROM event
+                    WHERE person_id = %(person_id)s
+                      AND timestamp = met.first
+                      AND (%(names)b::text[] IS NULL OR name = ANY(%(names)b::text[]))
+                      AND CASE WHEN person_mode = 0
+                               THEN width_bucket(person_version, %(bounds)b::bigint[])
+                               ELSE 0
+                           END = met.state
+                   ) AS shown
+            """,
+            parameters(counted, bounds, most),
+        )
+        return await cursor.fetchall()
+
+
+async def runs(
+    conn: AsyncConnection, counted: Counted, *, bounds: Sequence[int], most: int
+) -> list[Run]:
+    """The first runs of events that met one state, in the order of time."""
+    async with conn.cursor(row_factory=class_row(Run)) as cursor:
+        await cursor.execute(
+            """
+            WITH sent AS (
+                SELECT timestamp,
+                       CASE WHEN person_mode = 0
+                            THEN width_bucket(person_version, %(bounds)b::bigint[])
+                            ELSE 0
+                        END AS state,
+                       CASE WHEN person_mode = 0 THEN person_version END AS version
+                  FROM event
+                 WHERE person_id = %(person_id)s
+                   AND timestamp BETWEEN %(since)s AND %(until)s
+                   AND (%(names)b::text[] IS NULL OR name = ANY(%(names)b::text[]))
+            ), turned AS (
+                SELECT timestamp, state, version,
+                       state IS DISTINCT FROM lag(state) OVER (ORDER BY timestamp, state, version)
+                           AS turns
+                  FROM sent
+            ), numbered AS (
+                SELECT timestamp, state, version, turns,
+                       count(*) FILTER (WHERE turns) OVER (ORDER BY timestamp, state, version
+                                                           ROWS UNBOUNDED PRECEDING) AS place
+                  FROM turned
+            )
+            SELECT min(state) AS state,
+                   count(*) AS number,
+                   min(timestamp) AS first,
+                   max(timestamp) AS last,
+                   min(version) FILTER (WHERE turns) AS version
+              FROM numbered
+             GROUP BY place
+             ORDER BY place
+             LIMIT %(most)s
+            """,
+            parameters(counted, bounds, most),
+        )
+        return await cursor.fetchall()
+
+
+def parameters(counted: Counted, bounds: Sequence[int], most: int) -> dict[str, object]:
+    return {
+        "person_id": counted.person_id,
+        "names": None if counted.names is None else list(counted.names),
+        "since": counted.since,
+        "until": counted.until,
+        "bounds": list(bounds),
+        "most": most,
+    }
