@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from litestar import Litestar
 from litestar.types import ASGIApp
 
+from personhood import blobs
 from personhood.api import health, routes, schema, throttle
 from personhood.capture import docs as capture_docs
 from personhood.capture import routes as capture_routes
@@ -20,10 +21,11 @@ from personhood.http.segments import Segmented
 from personhood.jobs import deletions
 from personhood.jobs.queue import working
 from personhood.metrics import Measured
+from personhood.recordings import Recorder
 from personhood.settings import Settings
 from personhood.store import event
 from personhood.store.lookups import lookups
-from personhood.store.pool import pool
+from personhood.store.pool import Pool, pool
 
 # Above every limit of capture, which has its own answers for what is too large.
 REQUEST_BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -43,6 +45,8 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
 
     Events have connections of their own, so that nothing that the API does keeps them waiting.
     """
+
+    stored = blobs.opened(settings.blob_url, settings.data_dir)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -68,6 +72,8 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
                 await event.make_partition(conn, event.month_of(datetime.now(UTC)))
             app.state.ingester = ingester
             app.state.projects = Projects(ingest_pool)
+            app.state.blobs = stored
+            app.state.recorder = recorder(settings, ingest_pool, stored)
             app.state.lookups = lookups(opened)
             yield
 
@@ -87,3 +93,12 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
     app.state.settings = settings
     app.state.limits = throttle.limits_of(settings)
     return app
+
+
+def recorder(settings: Settings, pool: Pool, stored: blobs.Blobs) -> Recorder:
+    return Recorder(
+        pool,
+        stored,
+        retention_s=settings.recording_retention_s,
+        bytes_max=settings.ingest_queue_bytes,
+    )

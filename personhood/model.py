@@ -344,3 +344,31 @@ class Deletion(Struct, frozen=True, kw_only=True):
     verified_at: datetime | None = None
     attempts: int = 0
     retry_at: datetime | None = None
+
+
+class Recorded(Struct, frozen=True, kw_only=True):
+    """What a piece of a session's recording amounts to; `bytes` as it is stored."""
+
+    started_at: datetime
+    ended_at: datetime
+    urls: list[str]
+    events: int
+    bytes: int
+    clicks: int
+    keypresses: int
+    mouse_activity: int
+    console_logs: int
+    console_warnings: int
+    console_errors: int
+    active_ms: int
+
+
+class SessionBlock(Struct, kw_only=True):
+    """What a request adds to the recording of a session: a line `[window id, rrweb event]` each."""
+
+    session_id: str
+    distinct_id: str
+    source: str
+    library: str
+    lines: bytes
+    recorded: Recorded

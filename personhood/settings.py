@@ -39,6 +39,10 @@ Window = Annotated[
     str,
     Meta(pattern=off_peak.PATTERN, description="`now`, or two times of day as in 02:00-05:00"),
 ]
+BlobUrl = Annotated[
+    str,
+    Meta(pattern="^(s3|gs|az)://[^/]+", description="a URL such as s3://bucket/folder, gs: or az:"),
+]
 Flag = Annotated[bool, Meta(description="true or false")]
 
 
@@ -63,6 +67,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     warning_retention_s: Age = 30 * 24 * 3600
     deletion_window: Window = "02:00-05:00"
     idempotency_retention_s: Age = 24 * 3600
+    blob_url: BlobUrl | None = None
+    session_recording: Flag = True
+    recording_retention_s: Age = 90 * 24 * 3600
     rate_limit: Rates = ""
     rate_limit_deletion: Rates = ""
 
@@ -70,7 +77,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 SENTENCES: Mapping[str, str] = {
     "host": "Address to listen on; loopback unless told otherwise.",
     "port": "TCP port to listen on.",
-    "data_dir": "Folder of the embedded PostgreSQL; unused when a database URL is given.",
+    "data_dir": "Folder of the embedded PostgreSQL (without a database URL) and of recordings.",
     "database_url": "A PostgreSQL >= 15 to use in place of the embedded one.",
     "workers": "Worker processes that serve requests.",
     "bootstrap_token": "Token (phc_…) of the first project, for containers and tests.",
@@ -86,6 +93,9 @@ SENTENCES: Mapping[str, str] = {
     "warning_retention_s": "How long ingestion warnings are kept, in seconds.",
     "deletion_window": "When events are deleted, by each project's own clock; or now, at once.",
     "idempotency_retention_s": "How long an answer is kept for its Idempotency-Key, in seconds.",
+    "blob_url": "Where recordings lie, as s3://…, gs://… or az://…; else the data folder.",
+    "session_recording": "Whether browsers are told to record sessions, inputs masked.",
+    "recording_retention_s": "How long a recording is kept from when its session began.",
     "rate_limit": "Requests of one key to the API, such as 240/minute; none by default.",
     "rate_limit_deletion": "The same of its requests to delete: 480/minute,4800/hour, for one.",
 }

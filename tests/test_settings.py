@@ -14,6 +14,7 @@ COUNTS = [
     "statement_timeout_s",
     "lock_timeout_s",
     "ingest_queue_bytes",
+    "recording_retention_s",
     "warning_retention_s",
     "idempotency_retention_s",
 ]

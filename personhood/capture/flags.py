@@ -51,7 +51,7 @@ async def flags(request: AnyRequest) -> Response[Any]:
     await received(request)
     config: dict[str, JSON] = {}
     if request.query_params.get("config") == "true":
-        config = remote_config.remote_config("")
+        config = remote_config.remote_config("", recording=remote_config.recording(request))
         del config["token"]
     return Response({**config, **no_flags()})
 
@@ -63,7 +63,7 @@ async def decide(request: AnyRequest) -> Response[Any]:
     answer = {
         **no_flags(),
         "config": {"enable_collect_everything": True},
-        "sessionRecording": remote_config.SESSION_RECORDING,
+        "sessionRecording": remote_config.recording(request),
         "supportedCompression": ["gzip", "gzip-js"],
         "isAuthenticated": False,
         "siteApps": [],

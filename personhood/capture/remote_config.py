@@ -16,8 +16,26 @@ from personhood.capture.parse import checked_token
 from personhood.errors import TokenRefused
 from personhood.model import JSON
 
-# The one place that says whether browsers record sessions: an object tells them how, False not to.
-SESSION_RECORDING: JSON = False
+# How browsers record sessions, where they are to. What is typed is masked by posthog-js itself.
+RECORDING: JSON = {
+    "endpoint": "/s/",
+    "consoleLogRecordingEnabled": True,
+    "recorderVersion": "v2",
+    "sampleRate": None,
+    "minimumDurationMilliseconds": None,
+    "linkedFlag": None,
+    "networkPayloadCapture": None,
+    "masking": None,
+    "urlTriggers": [],
+    "urlBlocklist": [],
+    "eventTriggers": [],
+    "triggerMatchType": None,
+    "scriptConfig": {"script": "posthog-recorder"},
+    "recordCanvas": False,
+    "canvasFps": None,
+    "canvasQuality": None,
+    "version": 1,
+}
 
 # A changed setting reaches the pages that are opened this long after it.
 CACHING = "public, max-age=60"
@@ -26,7 +44,12 @@ UNKNOWN = "No project has this token.\n"
 AnyRequest = Request[Any, Any, Any]
 
 
-def remote_config(token: str) -> dict[str, JSON]:
+def recording(request: AnyRequest) -> JSON:
+    """False tells browsers not to record."""
+    return RECORDING if request.app.state.settings.session_recording else False
+
+
+def remote_config(token: str, *, recording: JSON) -> dict[str, JSON]:
     """Capture, autocapture and the flags request are on; whatever has no server side here is off.
 
     Flags are said to be there although none is: without an answer about them, a page that waits for
@@ -48,7 +71,7 @@ def remote_config(token: str) -> dict[str, JSON]:
         "elementsChainAsString": True,
         "errorTracking": {"autocaptureExceptions": False, "suppressionRules": []},
         "logs": {"captureConsoleLogs": False},
-        "sessionRecording": SESSION_RECORDING,
+        "sessionRecording": recording,
         "heatmaps": False,
         "conversations": False,
         "surveys": False,
@@ -58,9 +81,10 @@ def remote_config(token: str) -> dict[str, JSON]:
     }
 
 
-def as_script(token: str) -> bytes:
+def as_script(token: str, *, recording: JSON) -> bytes:
     """A script that leaves the configuration where posthog-js looks for it."""
-    config, name = (msgspec.json.encode(each) for each in (remote_config(token), token))
+    told = remote_config(token, recording=recording)
+    config, name = (msgspec.json.encode(each) for each in (told, token))
     return (
         b"(function(){var c=window._POSTHOG_REMOTE_CONFIG=window._POSTHOG_REMOTE_CONFIG||{};"
         b"c[" + name + b"]={config:" + config + b",siteApps:[]}})();\n"
@@ -86,7 +110,10 @@ async def as_json(request: AnyRequest, token: FromPath[str]) -> Response[Any]:
     known = await known_token(request, token)
     if known is None:
         return unknown()
-    return Response(remote_config(known), headers={"Cache-Control": CACHING, "Vary": "Origin"})
+    return Response(
+        remote_config(known, recording=recording(request)),
+        headers={"Cache-Control": CACHING, "Vary": "Origin"},
+    )
 
 
 @get("/array/{token:str}/config.js", include_in_schema=False)
@@ -94,7 +121,7 @@ async def as_javascript(request: AnyRequest, token: FromPath[str]) -> Response[A
     known = await known_token(request, token)
     if known is None:
         return unknown()
-    found = scripts.scripted(as_script(known))
+    found = scripts.scripted(as_script(known, recording=recording(request)))
     return scripts.answer(request, found, caching=CACHING)
 
 
@@ -104,7 +131,9 @@ async def with_array(request: AnyRequest, token: FromPath[str]) -> Response[Any]
     known = await known_token(request, token)
     if known is None:
         return unknown()
-    found = await asyncio.to_thread(scripts.script, "array.js", before=as_script(known))
+    found = await asyncio.to_thread(
+        scripts.script, "array.js", before=as_script(known, recording=recording(request))
+    )
     return scripts.answer(request, found, caching=CACHING)
 
 

@@ -7,9 +7,9 @@ from litestar import HttpMethod, Litestar, MediaType, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from personhood.capture import docs, flags, remote_config, scripts, v1_routes
+from personhood.capture import docs, flags, remote_config, replay, scripts, v1_routes
 from personhood.capture.receiving import AnyRequest
-from personhood.capture.v0 import NOT_RECORDED, OK, Endpoint, Events, Sink
+from personhood.capture.v0 import OK, Endpoint, Events, Sink
 
 EITHER = (HttpMethod.POST, HttpMethod.GET)
 
@@ -21,7 +21,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "/track": Events(legacy=True),
     "/engage": Events(legacy=True, engage=True),
     "/i/v0/ai/batch": Events(ai=True),
-    "/s": Sink(NOT_RECORDED),
+    "/s": replay.Snapshots(),
     "/test/black_hole": Sink(OK),
 }
 

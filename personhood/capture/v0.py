@@ -44,10 +44,6 @@ class Answer(Struct):
 
 
 OK = Answer(HTTPStatus.OK, b'{"status":"Ok"}', b"application/json")
-# posthog-js then keeps its recordings to itself for a minute.
-NOT_RECORDED = Answer(
-    HTTPStatus.OK, b'{"status":"Ok","quota_limited":["recordings"]}', b"application/json"
-)
 BEACON = Answer(HTTPStatus.NO_CONTENT, b"", b"")
 
 

@@ -4,14 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 from procrastinate import App, JobContext
 
-from personhood import deletions
+from personhood import blobs, deletions, recordings
 from personhood.settings import Settings
-from personhood.store import event, idempotency, warning
+from personhood.store import event, family, idempotency, root, warning
 from personhood.store.pool import Pool
 
 WARNINGS_PER_PASS = 10_000
 ANSWERS_PER_PASS = 1000  # each of which may be large
 ABANDONED_S = 3600
+MIDDLES_PER_PASS = 1000
+CHILDREN_PER_PASS = 1000  # while their root is held
 
 
 def register(app: App) -> None:
@@ -32,8 +34,24 @@ def register(app: App) -> None:
     )(kept_answers)
     app.periodic(cron="27 * * * *")(task)
 
+    task = app.task(
+        name="sweep:recordings",
+        pass_context=True,
+        queueing_lock="sweep:recordings",
+        lock="sweep:recordings",
+    )(kept_recordings)
+    app.periodic(cron="37 * * * *")(task)
+
     task = app.task(name="sweep:months", pass_context=True, queueing_lock="sweep:months")(months)
     app.periodic(cron="41 3 * * *")(task)
+
+    task = app.task(
+        name="sweep:families",
+        pass_context=True,
+        queueing_lock="sweep:families",
+        lock="sweep:families",
+    )(families)
+    app.periodic(cron="11 4 * * *")(task)
 
     task = app.task(
         name="sweep:deletions",
@@ -71,6 +89,42 @@ async def warnings(context: JobContext, timestamp: int) -> int:
         deleted += passed
         if passed < WARNINGS_PER_PASS:
             return deleted
+
+
+async def families(context: JobContext, timestamp: int) -> int:
+    """Shorten the ways to roots that merging left long, because many had merged before."""
+    pool: Pool = context.additional_context["pool"]
+    after, moved = 0, 0
+    while True:
+        async with pool.connection() as conn:
+            found = await family.middles(conn, after=after, most=MIDDLES_PER_PASS)
+        for project_id, middle_id in found:
+            while passed := await shorten(pool, project_id, middle_id):
+                moved += passed
+        if len(found) < MIDDLES_PER_PASS:
+            return moved
+        after = found[-1][1]
+
+
+async def shorten(pool: Pool, project_id: int, middle_id: int) -> int:
+    """A pass over who merged into one person; 0 when nobody is left or its root is another now."""
+    async with pool.connection() as conn, conn.transaction():
+        root_id = await family.root_of(conn, middle_id)
+        if root_id is None or not await root.lock(conn, project_id, [root_id]):
+            return 0
+        if root_id == middle_id or await family.root_of(conn, middle_id) != root_id:
+            return 0
+        return await family.shorten(conn, middle_id, root_id=root_id, most=CHILDREN_PER_PASS)
+
+
+async def kept_recordings(context: JobContext, timestamp: int) -> int:
+    """Delete recordings that have been kept for long enough, and blobs that nobody refers to."""
+    pool: Pool = context.additional_context["pool"]
+    settings: Settings = context.additional_context["settings"]
+    store = blobs.opened(settings.blob_url, settings.data_dir)
+    deleted = await recordings.sweep_expired(pool, store)
+    await recordings.sweep_doomed(pool, store)
+    return deleted
 
 
 async def kept_answers(context: JobContext, timestamp: int) -> int:

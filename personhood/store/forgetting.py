@@ -104,6 +104,18 @@ async def delete_ledger(conn: AsyncConnection, deletions: Sequence[int]) -> None
     )
 
 
+async def delete_clocks(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    await conn.execute(
+        """
+        DELETE FROM property_clock
+         USING deletion_person
+         WHERE deletion_person.deletion_id = ANY(%(deletions)b::bigint[])
+           AND property_clock.person_id = deletion_person.person_id
+        """,
+        {"deletions": list(deletions)},
+    )
+
+
 async def delete_merges(conn: AsyncConnection, deletions: Sequence[int]) -> None:
     """Those in force, which all have their source in the family, and those undone around it."""
     await conn.execute(
@@ -242,9 +254,9 @@ async def delete_warnings_by_person(conn: AsyncConnection, deletions: Sequence[i
 
 
 async def drop_nameless(conn: AsyncConnection, deletions: Sequence[int]) -> None:
-    """Remove the rows of ended ids that no event refers to (any more).
+    """Remove the rows of ended ids that neither an event nor a recording refers to (any more).
 
-    Only when nobody who read the ids before they ended can still write an event: see `gate`.
+    Only when nobody who read the ids before they ended can still write either: see `gate`.
     """
     await conn.execute(
         """
@@ -255,6 +267,14 @@ async def drop_nameless(conn: AsyncConnection, deletions: Sequence[int]) -> None
            AND distinct_id.ended_at IS NOT NULL
            AND NOT EXISTS (SELECT
                              FROM event
+                            WHERE distinct_id_id = distinct_id.id
+                           OFFSET 0)
+           AND NOT EXISTS (SELECT
+                             FROM recording
+                            WHERE distinct_id_id = distinct_id.id
+                           OFFSET 0)
+           AND NOT EXISTS (SELECT
+                             FROM recording_block
                             WHERE distinct_id_id = distinct_id.id
                            OFFSET 0)
         """,

@@ -26,7 +26,7 @@ class Fate(Enum):
 
     AT_ONCE = auto()  # gone in the same transaction
     SETTLED = auto()  # gone a moment later, when the deletion is settled
-    WITH_EVENTS = auto()  # they stay while the person's events do, and go with them
+    WITH_EVENTS = auto()  # they stay while the person's events or recordings do, and go with them
     WHEN_COMPLETED = auto()  # the deletion itself needs them until it is completed
     RECORD = auto()  # they tell that something was done: by numbers and uuids, without any text
 
@@ -61,6 +61,7 @@ TABLES: Mapping[str, Table] = {
             "after": Holds.TEXT,
         },
     ),
+    "property_clock": Table(Fate.AT_ONCE, {"person_id": Holds.PERSON, "times": Holds.TEXT}),
     "merge": Table(
         Fate.AT_ONCE,
         {
@@ -115,6 +116,21 @@ TABLES: Mapping[str, Table] = {
         },
     ),
     "event_key": Table(Fate.WITH_EVENTS, {"distinct_id_id": Holds.NAME, "uuid": Holds.EVENT_UUID}),
+    "recording": Table(
+        Fate.WITH_EVENTS,
+        {
+            "distinct_id_id": Holds.NAME,
+            "session_id": Holds.TEXT,
+            "library": Holds.TEXT,
+            "urls": Holds.TEXT,
+        },
+        others=("id",),
+    ),
+    "recording_block": Table(
+        Fate.WITH_EVENTS,
+        {"distinct_id_id": Holds.NAME, "urls": Holds.TEXT},
+        others=("recording_id", "digest"),
+    ),
     "deletion_person": Table(
         Fate.WHEN_COMPLETED,
         {"person_id": Holds.PERSON, "person_uuid": Holds.PERSON_UUID},
@@ -154,6 +170,7 @@ NOTHING: Mapping[str, str] = {
     "group": "groups are companies, teams …; what they are called and have is not a person's",
     "cohort": "names and filters that somebody wrote",
     "deletion_count": "numbers",
+    "doomed_blob": "random names of blobs that are to be removed",
     "idempotency": "hashes, and answers that only the client who was given them can read",
     "rate": "how often keys ask",
     "schema_revision": "names of migrations",

@@ -57,7 +57,7 @@ def test_the_configuration(front: Front, slash: str) -> None:
     assert_open(answer)
     config = answer.json()
     assert config["token"] == TOKEN
-    assert config["sessionRecording"] is False
+    assert config["sessionRecording"]["endpoint"] == "/s/"
     assert config["analytics"] == {"endpoint": "/i/v0/e/"}
     assert config["supportedCompression"] == ["gzip", "gzip-js"]
     assert config["autocapture_opt_out"] is False
@@ -221,7 +221,7 @@ def test_old_sdks_ask_for_decide(front: Front, version: str, flags: Any) -> None
     found = answer.json()
     assert found["featureFlags"] == flags
     assert found["supportedCompression"] == ["gzip", "gzip-js"]
-    assert found["sessionRecording"] is False
+    assert found["sessionRecording"]["endpoint"] == "/s/"
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -275,15 +275,6 @@ def test_no_flag_has_a_payload(front: Front) -> None:
 
 
 # What takes events and keeps nothing
-
-
-@pytest.mark.parametrize("path", ["/s", "/s/"])
-def test_recordings_are_declined_in_words_that_posthog_js_knows(front: Front, path: str) -> None:
-    assert front.post([{"event": "$snapshot"}], path) == (
-        200,
-        '{"status":"Ok","quota_limited":["recordings"]}',
-    )
-    assert front.stored() == []
 
 
 @pytest.mark.parametrize("body", [b"", b"rubbish", {"event": "e", "distinct_id": "u"}])

@@ -1,0 +1,129 @@
+"""Recordings in object storage: a folder, or whatever `PERSONHOOD_BLOB_URL` names.
+
+A blob is there for good when `put` returns, and is never changed. What a blob is called tells
+nothing of anybody: names are random.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import LocalStore, from_url
+
+from personhood.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+FOLDER = "recordings"
+CHUNK_BYTES = 256 * 1024
+DELETED_AT_ONCE = 1000  # as many as S3 takes in one request
+NOT_THERE = (FileNotFoundError, NotFoundError)
+
+
+class BlobsAway(Exception):
+    """The storage of recordings does not answer, or does not do as it is told."""
+
+
+class Missing(Exception):
+    """There is no such blob (any more)."""
+
+
+class Blobs:
+    """A store of blobs. `settle` does what is left to do until one outlives a power failure.
+
+    Every method raises BlobsAway.
+    """
+
+    def __init__(
+        self, open: "Callable[[], ObjectStore]", *, settle: Callable[[str], None] | None = None
+    ) -> None:
+        self.open, self.settle = open, settle
+
+    @cached_property
+    def store(self) -> "ObjectStore":
+        return self.open()
+
+    async def put(self, path: str, content: bytes) -> None:
+        try:
+            await obstore.put_async(self.store, path, content, use_multipart=False)
+            if self.settle is not None:
+                await asyncio.to_thread(self.settle, path)
+        except (BaseError, OSError) as error:
+            raise BlobsAway(type(error).__name__) from error
+
+    async def chunks(self, path: str) -> AsyncGenerator[bytes, None]:
+        """The content of a blob, a piece at a time. Raises Missing."""
+        try:
+            found = await obstore.get_async(self.store, path)
+            async for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
+        except NOT_THERE:
+            raise Missing(path) from None
+        except (BaseError, OSError) as error:
+            raise BlobsAway(type(error).__name__) from error
+
+    async def delete_all(self, paths: Iterable[str]) -> None:
+        """Remove blobs; it is no mistake if one is not there."""
+        wanted = list(paths)
+        for start in range(0, len(wanted), DELETED_AT_ONCE):
+            some = wanted[start : start + DELETED_AT_ONCE]
+            try:
+                await obstore.delete_async(self.store, some)
+            except NOT_THERE:
+                await self.delete_each(some)
+            except (BaseError, OSError) as error:
+                raise BlobsAway(type(error).__name__) from error
+
+    async def delete_each(self, paths: Sequence[str]) -> None:
+        """The same where the store minds that one is not there, and stops at it."""
+        for path in paths:
+            try:
+                await obstore.delete_async(self.store, path)
+            except NOT_THERE:
+                continue
+            except (BaseError, OSError) as error:
+                raise BlobsAway(type(error).__name__) from error
+
+
+def opened(url: str | None, data_dir: Path) -> Blobs:
+    """The store that `url` names, or else a folder of `data_dir`, made when it is first needed.
+
+    Raises InvalidSetting.
+    """
+    if url is not None:
+        try:
+            store = from_url(url)
+        except (BaseError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise InvalidSetting(f"The blob URL {url!r} cannot be used: {reason}.") from None
+        return Blobs(lambda: store)
+    folder = data_dir.expanduser().resolve() / FOLDER
+
+    def settle(path: str) -> None:
+        """Sync the file, and each folder that it may be the first of."""
+        parts = Path(path).parts
+        for depth in range(len(parts), -1, -1):
+            sync(folder.joinpath(*parts[:depth]))
+
+    return Blobs(lambda: LocalStore(folder, mkdir=True), settle=settle)
+
+
+def sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def new_path(project_id: int, at: datetime) -> str:
+    """A name for a blob that is to be made."""
+    return f"{project_id}/{at:%Y-%m-%d}/{uuid4().hex}.jsonl.zst"

@@ -1,0 +1,186 @@
+"""Verbs on recordings of sessions: keep what a request brought, and remove it again.
+
+The blob comes first, then the row that refers to it, then the answer: what was answered is there
+after a power failure. A blob is doomed from before it is written until its row is committed, so
+none is forgotten.
+"""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+import zstandard
+from psycopg import AsyncConnection
+
+from personhood import blobs
+from personhood.blobs import Blobs, BlobsAway
+from personhood.errors import NotFound, Overloaded
+from personhood.identity.distinct_id import person_uuid
+from personhood.model import DistinctId, Project, SessionBlock
+from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS
+from personhood.store import distinct_id, doomed_blob, gate, recording
+from personhood.store.pool import Pool
+from personhood.store.recording import Stay
+
+EXPIRED_PER_STEP = 10
+DOOMED_PER_STEP = 1000
+# Whoever writes a blob has long been answered, or given up, by then.
+DOOMED_AGE_S = 3600.0
+
+log = structlog.get_logger(__name__)
+
+
+class Recorder:
+    """Keeps recordings; what is on its way counts against a bound, in bytes."""
+
+    def __init__(self, pool: Pool, store: Blobs, *, retention_s: int, bytes_max: int) -> None:
+        self.pool, self.store = pool, store
+        self.retention = timedelta(seconds=retention_s)
+        self.bytes_max, self.bytes = bytes_max, 0
+
+    @asynccontextmanager
+    async def room(self, size: int) -> AsyncIterator[None]:
+        """Raises Overloaded where there is no more; one alone always finds some."""
+        if self.bytes and self.bytes + size > self.bytes_max:
+            raise Overloaded
+        self.bytes += size
+        try:
+            yield
+        finally:
+            self.bytes -= size
+
+    async def keep(
+        self, project: Project, given: Sequence[SessionBlock], *, received_at: datetime
+    ) -> None:
+        """Returns when all of it is durable. Sent again, it changes nothing. Raises Overloaded."""
+        paths = [blobs.new_path(project.id, received_at) for _ in given]
+        async with self.pool.connection() as conn:
+            await doomed_blob.insert_all(conn, paths)
+        try:
+            for block, path in zip(given, paths, strict=True):
+                packed = await asyncio.to_thread(zstandard.compress, block.lines)
+                block.recorded = msgspec.structs.replace(block.recorded, bytes=len(packed))
+                await self.store.put(path, packed)
+        except BlobsAway as error:
+            log.warning("recording without a storage", reason=str(error))
+            raise Overloaded from error
+        rows = list(zip(given, paths, strict=True))
+        expires_at = received_at + self.retention
+        for attempt in range(ATTEMPTS_MAX):
+            try:
+                async with self.pool.connection() as conn, conn.transaction():
+                    await refer(conn, project, rows, received_at=received_at, expires_at=expires_at)
+                return
+            except CONFLICTS:
+                await asyncio.sleep(BACKOFF_S * 2**attempt * random.random())
+        raise Overloaded
+
+
+async def refer(
+    conn: AsyncConnection,
+    project: Project,
+    rows: Sequence[tuple[SessionBlock, str]],
+    *,
+    received_at: datetime,
+    expires_at: datetime,
+) -> None:
+    """Write the rows of blobs that are there. Of a block that is known the blob stays doomed."""
+    # As for events: whoever deletes an id waits until what read it before has been written.
+    await gate.enter(conn, project.id)
+    names = sorted({block.distinct_id for block, _ in rows})
+    ids = {name: await row_of(conn, project, name) for name in names}
+    spared: list[str] = []
+    for block, path in sorted(rows, key=lambda row: row[0].session_id):
+        stay = Stay(
+            distinct_id_id=ids[block.distinct_id], received_at=received_at, expires_at=expires_at
+        )
+        opened = await recording.open(conn, project.id, block, stay=stay)
+        digest = hashlib.sha256(block.lines).digest()
+        if await recording.insert_block(
+            conn, opened, block.recorded, stay=stay, path=path, digest=digest
+        ):
+            await recording.add(conn, opened.id, block.recorded)
+            spared.append(path)
+    if await doomed_blob.spare_all(conn, spared) < len(spared):
+        # It took so long that the blobs were swept away.
+        raise Overloaded
+
+
+async def row_of(conn: AsyncConnection, project: Project, text: str) -> int:
+    """The row of a distinct id; one that nobody has named yet becomes nobody's, as in an event
+    without a person. Raises UniqueViolation where somebody else makes it at the same time.
+    """
+    known = await recording.distinct_id_of(conn, project.id, text)
+    if known is not None:
+        return known
+    uuid = person_uuid(project.id, text)
+    [reserved] = await distinct_id.reserve(conn, project.id, texts=[text], uuids=[uuid])
+    made = DistinctId(
+        id=reserved.distinct_id_id,
+        project_id=project.id,
+        distinct_id=text,
+        generation=reserved.generation,
+    )
+    await distinct_id.insert_all(conn, [made])
+    return made.id
+
+
+async def delete(pool: Pool, store: Blobs, project: Project, *, session_id: str) -> None:
+    """Remove the recording of a session. Raises NotFound.
+
+    Where the storage is away, its blobs are swept later.
+    """
+    async with pool.connection() as conn, conn.transaction():
+        id = await recording.lock(conn, project.id, session_id)
+        if id is None:
+            raise NotFound("Recording not found")
+        paths = await remove(conn, [id])
+    try:
+        await forget_blobs(pool, store, paths)
+    except BlobsAway as error:
+        log.warning("blobs are removed later", blobs=len(paths), reason=str(error))
+
+
+async def remove(conn: AsyncConnection, ids: Sequence[int]) -> list[str]:
+    """Remove locked recordings; gives their blobs, which are doomed from now on."""
+    paths = await recording.doom_blocks(conn, ids)
+    await recording.delete_empty(conn, ids)
+    return paths
+
+
+async def forget_blobs(pool: Pool, store: Blobs, paths: Sequence[str]) -> None:
+    """Raises BlobsAway; then they stay doomed."""
+    await store.delete_all(paths)
+    async with pool.connection() as conn:
+        await doomed_blob.delete_all(conn, paths)
+
+
+async def sweep_expired(pool: Pool, store: Blobs) -> int:
+    """Remove what has been kept for as long as it was to be; tells how many recordings."""
+    removed = 0
+    while True:
+        async with pool.connection() as conn, conn.transaction():
+            ids = await recording.lock_expired(conn, most=EXPIRED_PER_STEP)
+            paths = await remove(conn, ids)
+        await forget_blobs(pool, store, paths)
+        removed += len(ids)
+        if len(ids) < EXPIRED_PER_STEP:
+            return removed
+
+
+async def sweep_doomed(pool: Pool, store: Blobs) -> int:
+    """Remove blobs that nothing refers to, of servers that were killed; tells how many."""
+    removed = 0
+    while True:
+        async with pool.connection() as conn, conn.transaction():
+            paths = await doomed_blob.lock_old(conn, age_s=DOOMED_AGE_S, most=DOOMED_PER_STEP)
+            await store.delete_all(paths)
+            await doomed_blob.delete_all(conn, paths)
+        removed += len(paths)
+        if len(paths) < DOOMED_PER_STEP:
+            return removed
