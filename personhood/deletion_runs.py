@@ -15,7 +15,7 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 
 from personhood import deletions
-from personhood.model import Deletion
+from personhood.model import Deletion, DeletionState
 from personhood.store import (
     deletion_check,
     deletion_count,
@@ -23,9 +23,11 @@ from personhood.store import (
     deletion_run,
     forgetting,
     gate,
+    trace,
 )
 from personhood.store.deletion_event import START, Place, Step
 from personhood.store.pool import Pool
+from personhood.store.trace import Trace
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +90,19 @@ async def run(pool: Pool, id: int, runner: Runner) -> None:
             if not conn.closed:
                 await deletion_run.release(conn, id)
     runner.tell(id)
+
+
+async def traces(conn: AsyncConnection, receipt: Deletion) -> list[Trace]:
+    """What is left of a deleted profile, in any row of the database that should not hold it.
+
+    By its surrogate id and uuid; while the receipt is open also by those of all that had merged
+    into it, and by its distinct ids. Reads whole tables. A receipt without the profile leaves none:
+    who lives on is everywhere.
+    """
+    if not receipt.profile:
+        return []
+    is_done = receipt.state == DeletionState.COMPLETED
+    return await trace.of_one(conn, receipt.id, events=receipt.events and is_done)
 
 
 async def attempt(

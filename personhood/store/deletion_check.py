@@ -1,7 +1,7 @@
 """Looking for what a deletion should have removed, in every table that may hold it.
 
-The end of each deletion looks by what is still known of it; `personhood verify` looks over the
-whole database, for rows that name a person or a distinct id that is no more.
+The end of each deletion looks by what is still known of it, and by indexes: `trace` goes through
+the whole database instead, for `personhood verify`.
 """
 
 from psycopg import AsyncConnection
@@ -32,6 +32,14 @@ BY_PERSON = """
            SELECT FROM merge WHERE target_id = p.person_id AND undone_at IS NULL
             UNION ALL
            SELECT FROM merge WHERE target_id = p.person_id AND undone_at IS NOT NULL
+            UNION ALL
+           SELECT FROM merge WHERE source_leaf_id = p.person_id AND undone_at IS NULL
+            UNION ALL
+           SELECT FROM merge WHERE source_leaf_id = p.person_id AND undone_at IS NOT NULL
+            UNION ALL
+           SELECT FROM merge WHERE target_leaf_id = p.person_id AND undone_at IS NULL
+            UNION ALL
+           SELECT FROM merge WHERE target_leaf_id = p.person_id AND undone_at IS NOT NULL
            ) AS t
      WHERE deletion_id = %(id)s
      UNION ALL
