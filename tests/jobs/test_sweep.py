@@ -92,3 +92,31 @@ async def test_this_month_and_the_next_are_laid_out(database: str, pool: Pool) -
         )
         made = [row[0] for row in await cursor.fetchall()]
     assert made == ["event_2031_12", "event_2032_01", "event_before_1990"]
+
+
+async def test_long_ways_to_a_root_are_shortened(
+    database: str, pool: Pool, project_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1 <- 2 <- 3 <- 4 and five that merged into 4: all merged into 1 now, and nobody else did."""
+    monkeypatch.setattr(sweep, "CHILDREN_PER_PASS", 2)
+    monkeypatch.setattr(sweep, "MIDDLES_PER_PASS", 2)
+    parents = {1: None, 2: 1, 3: 2, 4: 3, **dict.fromkeys(range(5, 10), 4), 10: None, 11: 10}
+    async with pool.connection() as conn:
+        for id, parent in parents.items():
+            await conn.execute(
+                """
+                INSERT INTO person (id, project_id, uuid, properties, is_identified, created_at,
+                                    version, merged_into_id)
+                VALUES (%s, %s, gen_random_uuid(), '{}', false, now(), 1, %s)
+                """,
+                (id, project_id, parent),
+            )
+    await run(database, pool, "sweep:families")
+    async with pool.connection() as conn:
+        cursor = await conn.execute("SELECT id, merged_into_id FROM person")
+        assert dict(await cursor.fetchall()) == {
+            1: None,
+            **dict.fromkeys(range(2, 10), 1),
+            10: None,
+            11: 10,
+        }
