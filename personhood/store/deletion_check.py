@@ -4,58 +4,32 @@ The end of each deletion looks by what is still known of it, and by indexes: `tr
 the whole database instead, for `personhood verify`.
 """
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 
-# Tables that are found by their own indexes, so a person is looked for in any number of rows.
-BY_PERSON = """
-    SELECT 'person' AS place, count(*) AS rows
-      FROM deletion_person p CROSS JOIN LATERAL (
-           SELECT FROM person WHERE id = p.person_id OFFSET 0) AS t
+from personhood.store.registry import TABLES, Fate, Holds
+
+# Rows that go with others which are looked for, or that those have who were once one with the
+# person: no index leads to them from the person.
+BESIDE = {
+    ("ledger", "source_id"),
+    ("split_person", "leaf_id"),
+    ("split_merge", "source_id"),
+    ("split_merge", "target_id"),
+    ("split_merge", "source_leaf_id"),
+    ("split_merge", "target_leaf_id"),
+}
+PLACE = sql.SQL(
+    """
+    SELECT {table}::text AS place, count(*) AS rows
+      FROM deletion_person AS p
+     CROSS JOIN LATERAL (SELECT FROM {name} WHERE {column} = p.person_id{more} OFFSET 0) AS t
      WHERE deletion_id = %(id)s
-     UNION ALL
-    SELECT 'person (merged)', count(*)
-      FROM deletion_person p CROSS JOIN LATERAL (
-           SELECT FROM person WHERE merged_into_id = p.person_id OFFSET 0) AS t
-     WHERE deletion_id = %(id)s
-     UNION ALL
-    SELECT 'ledger', count(*)
-      FROM deletion_person p CROSS JOIN LATERAL (
-           SELECT FROM ledger WHERE person_id = p.person_id OFFSET 0) AS t
-     WHERE deletion_id = %(id)s
-     UNION ALL
-    SELECT 'merge', count(*)
-      FROM deletion_person p CROSS JOIN LATERAL (
-           SELECT FROM merge WHERE source_id = p.person_id AND undone_at IS NULL
-            UNION ALL
-           SELECT FROM merge WHERE source_id = p.person_id AND undone_at IS NOT NULL
-            UNION ALL
-           SELECT FROM merge WHERE target_id = p.person_id AND undone_at IS NULL
-            UNION ALL
-           SELECT FROM merge WHERE target_id = p.person_id AND undone_at IS NOT NULL
-            UNION ALL
-           SELECT FROM merge WHERE source_leaf_id = p.person_id AND undone_at IS NULL
-            UNION ALL
-           SELECT FROM merge WHERE source_leaf_id = p.person_id AND undone_at IS NOT NULL
-            UNION ALL
-           SELECT FROM merge WHERE target_leaf_id = p.person_id AND undone_at IS NULL
-            UNION ALL
-           SELECT FROM merge WHERE target_leaf_id = p.person_id AND undone_at IS NOT NULL
-           ) AS t
-     WHERE deletion_id = %(id)s
-     UNION ALL
-    SELECT 'split', count(*)
-      FROM deletion_person p CROSS JOIN LATERAL (
-           SELECT FROM split WHERE person_id = p.person_id
-            UNION ALL
-           SELECT FROM split_person WHERE person_id = p.person_id
-           ) AS t
-     WHERE deletion_id = %(id)s
-     UNION ALL
-    SELECT 'cohort_person', count(*)
-      FROM deletion_person p CROSS JOIN LATERAL (
-           SELECT FROM cohort_person WHERE person_id = p.person_id OFFSET 0) AS t
-     WHERE deletion_id = %(id)s
-     UNION ALL
+    """
+)
+# Each has an index for merges in force, and one for the others.
+MERGES = (sql.SQL(" AND undone_at IS NULL"), sql.SQL(" AND undone_at IS NOT NULL"))
+WARNINGS = sql.SQL(
+    """
     SELECT 'ingestion_warning', count(*)
       FROM deletion_person p CROSS JOIN LATERAL (
            SELECT FROM ingestion_warning WHERE details ->> 'personId' = p.person_uuid::text
@@ -63,13 +37,39 @@ BY_PERSON = """
            SELECT FROM ingestion_warning WHERE details ->> 'otherPersonId' = p.person_uuid::text
            ) AS t
      WHERE deletion_id = %(id)s
-"""
+    """
+)
+
+
+def by_person() -> sql.Composed:
+    """Each column of the registry that no row may have a deleted person in, by its own index."""
+    return sql.SQL(" UNION ALL ").join(
+        [
+            PLACE.format(
+                table=table, name=sql.Identifier(table), column=sql.Identifier(column), more=more
+            )
+            for table, about in TABLES.items()
+            for column, holds in about.columns.items()
+            for more in (MERGES if table == "merge" else (sql.SQL(""),))
+            if about.fate is Fate.AT_ONCE
+            and holds is Holds.PERSON
+            and (table, column) not in BESIDE
+        ]
+        + [WARNINGS]
+    )
+
+
+BY_PERSON = by_person()
 
 
 async def left(conn: AsyncConnection, deletion_id: int) -> dict[str, int]:
     """Rows by table that still hold something of the profile of a deletion."""
     cursor = await conn.execute(BY_PERSON, {"id": deletion_id})
-    return {place: rows for place, rows in await cursor.fetchall() if rows}
+    found: dict[str, int] = {}
+    for place, rows in await cursor.fetchall():
+        if rows:
+            found[place] = found.get(place, 0) + rows
+    return found
 
 
 async def names_left(conn: AsyncConnection, deletion_id: int) -> int:

@@ -167,10 +167,6 @@ async def test_a_name_that_nobody_has_is_a_trace(pool: Pool, shop: Project) -> N
     assert told == [Trace("person", "properties", 1), Trace("ledger", "after", 1)]
 
 
-# What only those hold who were once one with the person, or splits that go with their persons.
-BESIDE = {("ledger", "source_id"), ("split_person", "leaf_id")}
-
-
 @pytest.mark.parametrize(
     ("table", "column"),
     [
@@ -178,8 +174,7 @@ BESIDE = {("ledger", "source_id"), ("split_person", "leaf_id")}
         for table, column, holds, fate in trace.columns()
         if fate is Fate.AT_ONCE
         and holds is Holds.PERSON
-        and (table, column) not in BESIDE
-        and table != "split_merge"
+        and (table, column) not in deletion_check.BESIDE
     ],
 )
 async def test_the_end_of_a_deletion_finds_it_too(
