@@ -170,7 +170,7 @@ def joins(history: History, *, but: list[str]) -> list[set[frozenset[str]]]:
         if "alias" in said:
             together = family[id] | family[said["alias"]]
             family |= dict.fromkeys(together, together)
-        found.append({frozenset(names - set(but)) for names in family.values()})
+        found.append({frozenset(left) for names in family.values() if (left := names - set(but))})
     return found
 
 
