@@ -43,6 +43,16 @@ as long as it takes. Doing it again changes nothing. Needs the sample data of a 
 `pip install 'personhood[demo]'`.
 """
 
+VERIFY = """Check every person against its ledger, and all rows against one another.
+
+Each person has to be what its ledger comes to; each distinct id has to lead to one person, each
+person to have one; merges, pointers and events have to agree; and nothing may refer to somebody
+who was deleted. A server may run meanwhile. `--repair` rebuilds persons from their ledgers; what
+else is found is only told.
+
+Exit codes: 0 all is well; 1 something is left that is not.
+"""
+
 app = App(
     name="personhood",
     help="A self-hosted person store that PostHog SDKs talk to.",
@@ -59,6 +69,7 @@ app.command(
     help="List, show, run and cancel deletions.",
 )
 app.command("personhood.cli.key:app", name="key", help="Create, list and revoke API keys.")
+app.command("personhood.cli.verify:app", name="verify", help=VERIFY)
 
 
 def main() -> None:
