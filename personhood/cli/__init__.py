@@ -69,6 +69,11 @@ app.command(
     help="List, show, run and cancel deletions.",
 )
 app.command("personhood.cli.key:app", name="key", help="Create, list and revoke API keys.")
+app.command(
+    "personhood.cli.stats:app",
+    name="stats",
+    help="Count what there is, and tell how much room it takes.",
+)
 app.command("personhood.cli.verify:app", name="verify", help=VERIFY)
 
 

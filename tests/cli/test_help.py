@@ -17,6 +17,7 @@ COMMANDS = [
     "deletions show",
     "deletions run",
     "deletions cancel",
+    "stats",
     "verify",
 ]
 
