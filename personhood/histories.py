@@ -3,7 +3,7 @@
 Shared by the verbs that change what has been: `merges` and `splits`.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TypeAlias, cast
 from uuid import UUID
@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 
 from personhood.identity import properties
 from personhood.identity.merge import claim_of
-from personhood.identity.replay import Bend, Key, Link, State, Write, key, place
+from personhood.identity.replay import Bend, Key, Link, Replay, State, Write, absorb, key, place
 from personhood.model import (
     JSON,
     Cause,
@@ -115,6 +115,18 @@ async def timed(
         else link
         for link in links
     ]
+
+
+def take_step(replay: Replay, item: Item, *, apart: Collection[str]) -> None:
+    """Let a replay go on by one; who `apart` names is not identified by being claimed."""
+    match item:
+        case Link():
+            replay.merge(item.source_id, item.target_id)
+        case Absorbed():
+            gained = State(item.properties, item.is_identified, item.created_at)
+            absorb(gained, into=replay.states[replay.root(item.leaf_id)])
+        case Write():
+            replay.write(item, identifies=item.claims not in apart)
 
 
 async def keyed(rows: AsyncIterator[Item], bends: list[Bend]) -> AsyncGenerator[Keyed, None]:

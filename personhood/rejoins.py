@@ -20,6 +20,7 @@ from personhood.histories import (
     link_of,
     properties_before,
     take,
+    take_step,
     told,
     write_of,
     write_told,
@@ -42,7 +43,6 @@ from personhood.model import (
 )
 from personhood.partings import MOVED_MAX, batches, weight
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
-from personhood.sides import take_step
 from personhood.store import (
     activity,
     distinct_id,

@@ -16,12 +16,12 @@ from psycopg import AsyncConnection
 
 from personhood.errors import InvalidInput
 from personhood.histories import (
-    Item,
     in_order,
     keyed,
     link_of,
     listed,
     properties_before,
+    take_step,
     timed,
     write_of,
     write_told,
@@ -34,7 +34,6 @@ from personhood.identity.replay import (
     Replay,
     State,
     Write,
-    absorb,
     copied,
     key,
     names_another,
@@ -53,7 +52,7 @@ from personhood.store import (
     split,
 )
 from personhood.store.event_ends import Ends
-from personhood.store.history import Absorbed, Sent
+from personhood.store.history import Sent
 from personhood.store.pool import encode
 
 ALONE_BYTES_MAX = 256 * 1024 * 1024
@@ -376,17 +375,6 @@ async def gone_through(
                 return None
             take_step(replay, item, apart=ground.apart)
     return replay
-
-
-def take_step(replay: Replay, item: Item, *, apart: Collection[str]) -> None:
-    match item:
-        case Link():
-            replay.merge(item.source_id, item.target_id)
-        case Absorbed():
-            gained = State(item.properties, item.is_identified, item.created_at)
-            absorb(gained, into=replay.states[replay.root(item.leaf_id)])
-        case Write():
-            replay.write(item, identifies=item.claims not in apart)
 
 
 async def writes_of(
