@@ -28,6 +28,8 @@ from personhood.api import (
     receipts,
     reset_distinct_id,
     schema,
+    session_recordings,
+    snapshots,
     splits,
     throttle,
     values,
@@ -85,6 +87,12 @@ DELETIONS: list[ControllerRouterHandler] = [
     receipts.deletions_retrieve,  # GET       /:id
     receipts.deletions_cancel,  # POST        /:id/cancel
 ]
+RECORDINGS: list[ControllerRouterHandler] = [
+    session_recordings.session_recordings_list,  #     GET    /
+    session_recordings.session_recordings_retrieve,  # GET    /:id
+    session_recordings.session_recordings_destroy,  #  DELETE /:id
+    snapshots.session_recordings_snapshots,  #         GET    /:id/snapshots
+]
 WARNINGS: list[ControllerRouterHandler] = [
     ingestion_warnings.ingestion_warnings_list,  # GET /
 ]
@@ -115,6 +123,14 @@ route_handlers: list[ControllerRouterHandler] = [
     under("/api/projects/{project_id:str}/deletions", DELETIONS, tag="Deletions"),
     under(
         "/api/environments/{project_id:str}/deletions", DELETIONS, tag="Deletions (environments)"
+    ),
+    under(
+        "/api/projects/{project_id:str}/session_recordings", RECORDINGS, tag="Session recordings"
+    ),
+    under(
+        "/api/environments/{project_id:str}/session_recordings",
+        RECORDINGS,
+        tag="Session recordings (environments)",
     ),
     under("/api/projects/{project_id:str}/ingestion_warnings", WARNINGS, tag="Ingestion warnings"),
     under(

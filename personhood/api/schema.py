@@ -75,6 +75,10 @@ TAGS = {
     "Cohorts (environments)": "The same, under the older prefix.",
     "Deletions": "What was asked to be forgotten, and how far that is.",
     "Deletions (environments)": "The same, under the older prefix.",
+    "Session recordings": "What browsers and phones recorded of sessions, and by whom.",
+    "Session recordings (environments)": "The same, under the older prefix.",
+    "Events": "What was captured, by whom it is of now.",
+    "Events (environments)": "The same, under the older prefix.",
     "Ingestion warnings": "What was odd about events, for whoever sends them.",
     "Ingestion warnings (environments)": "The same, under the older prefix.",
     "health": "Whether the server lives and can work. No key needed.",
@@ -88,7 +92,12 @@ PATH_PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "merge_id": ("Number of the merge, as the list of merges tells it.", "3"),
     "split_id": ("Number of the split, as the list of splits tells it.", "5"),
+    "event_uuid": ("The event's uuid.", "0190a1f2-7e2b-7c3d-9a4e-5f6071829304"),
     "cohort_id": ("Number of the cohort.", "4"),
+    "session_id": (
+        "The session's id, as its SDK made it.",
+        "01926d3f-7e2b-7c3d-9a4e-5f6071829304",
+    ),
     "deletion_id": (
         "The deletion's `id`, as its receipt tells it.",
         "5e0f5f0e-6c1e-4c53-9a35-5f0d2b3c7a11",
