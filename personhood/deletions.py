@@ -155,6 +155,7 @@ async def forget(
     await forgetting.delete_splits(conn, ids)
     await forgetting.delete_merges(conn, ids)
     await forgetting.delete_ledger(conn, ids)
+    await forgetting.delete_clocks(conn, ids)
     await forgetting.delete_persons(conn, ids)
     await activity.insert_all(
         conn,

@@ -17,9 +17,12 @@ from personhood.errors import Overloaded
 from personhood.identity import group as group_rules
 from personhood.identity import size
 from personhood.identity.distinct_id import person_uuid
-from personhood.identity.fold import World, fold
+from personhood.identity.fold import fold
+from personhood.identity.world import World
+from personhood.ledger import clocks
 from personhood.model import DistinctId, Event, Project, Warning
 from personhood.store import (
+    clock,
     distinct_id,
     entry,
     event,
@@ -92,17 +95,25 @@ async def make_partitions(pool: Pool, works: Sequence[Work]) -> None:
 async def apply_work(conn: AsyncConnection, work: Work, *, locking: bool = False) -> Outcome:
     await gate.enter(conn, work.project.id)
     events = await unknown(conn, work)
+    backfills = any(each.historical for each in events)
     world = await read_world(conn, work, events)
-    if locking and world.persons:
-        # Others were faster each time: now they wait for us, and what is read again holds.
-        await person.lock(conn, world.persons)
+    if (locking or backfills) and world.persons:
+        # Others were faster each time: now they wait for us, and what is read again holds. So do
+        # the clocks of persons that a historical import may leave as they are.
+        locked = await person.lock(conn, world.persons)
         world = await read_world(conn, work, events)
+        if backfills and world.versions != locked:
+            raise Stale
+    if backfills:
+        await read_clocks(conn, world)
     types = await group_types(conn, work.project, events)
     rows = [event.Row(each, fold(world, each)) for each in events]
     texts = texts_of(world)
     if any(len(text) > size.HARMLESS_TEXT_BYTES for text in texts.values()):
         world = await read_world(conn, work, events)
         world.guarded = True
+        if backfills:
+            await read_clocks(conn, world)
         rows = [event.Row(each, fold(world, each)) for each in events]
         texts = texts_of(world)
     await claim_rows(conn, world)
@@ -211,6 +222,12 @@ async def read_world(conn: AsyncConnection, work: Work, events: Iterable[Event])
     return world
 
 
+async def read_clocks(conn: AsyncConnection, world: World) -> None:
+    world.keeps_clocks = True
+    if world.persons:
+        world.clocks = await clocks.of_persons(conn, world.project.id, world.persons)
+
+
 def is_personless(found: distinct_id.Found, text: str) -> bool:
     return found.ids[text].person_id is None
 
@@ -256,3 +273,7 @@ async def write_world(conn: AsyncConnection, world: World, texts: Mapping[int, b
         await person.compress(conn, {source: world.top(source) for source in sources})
     if world.entries:
         await entry.insert_all(conn, project_id, world.entries)
+    if roots := [id for id in world.backfilled if id not in world.parents]:
+        versions = {id: world.persons[id].version for id in roots}
+        kept = {id: world.clocks[id] for id in roots}
+        await clock.write_all(conn, project_id, kept, versions=versions)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from psycopg import AsyncConnection
 
 from personhood.ledger.redaction import Forgotten, redacted
-from personhood.store import entry, neighbour, root
+from personhood.store import clock, entry, neighbour, root
 
 
 async def redact_neighbours(
@@ -40,3 +40,4 @@ async def redact(
     )
     if changed := redacted(entries, forgotten):
         await entry.rewrite_all(conn, project_id, changed)
+    await clock.delete_all(conn, project_id, [person_id])

@@ -17,7 +17,7 @@ import pytest
 from personhood import corrections, persons
 from personhood.corrections import Correction
 from personhood.errors import NotFound, Overloaded
-from personhood.identity.fold import World
+from personhood.identity.world import World
 from personhood.model import ActivityKind, Cause, Project
 from personhood.store import event, merge, person_lookup, project
 from personhood.store.person_lookup import Name

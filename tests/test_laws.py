@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from personhood import persons
 from personhood.identity.distinct_id import person_uuid
-from personhood.identity.fold import World, fold
+from personhood.identity.fold import fold
+from personhood.identity.world import World
 from personhood.model import DistinctId, Event, Project
 from personhood.store import project as project_store
 from personhood.store.pool import Pool

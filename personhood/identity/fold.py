@@ -6,100 +6,23 @@ ids that found a person, merges, ledger entries, warnings. Nothing here reads a 
 surrogate ids and uuids that may be needed are reserved beforehand.
 """
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from uuid import UUID
 
-from msgspec import Struct, field
-
-from personhood.identity import merge, properties, size
+from personhood.identity import backfill, merge, properties, size
 from personhood.identity.merge import Attach, Create, Identify, Merge, Nothing, Refusal, Refuse
 from personhood.identity.properties import Change
-from personhood.model import (
-    Cause,
-    Claim,
-    DistinctId,
-    Entry,
-    EntryKind,
-    Event,
-    Person,
-    PersonMode,
-    Profile,
-    Project,
-    Properties,
-    Warning,
+from personhood.identity.world import (
+    Applied,
+    Merged,
+    World,
+    cause,
+    warn,
+    warn_refused,
+    warn_size,
 )
+from personhood.model import Claim, Entry, EntryKind, Event, Person, PersonMode, Profile, Properties
 
 PERSONLESS_GRACE = timedelta(minutes=1)
-
-
-class Merged(Struct, frozen=True, kw_only=True):
-    """A merge that happened: versions are those of the two persons when it did.
-
-    The leaves are those of the two names that were claimed to be one: what the merge rests on,
-    whoever the roots were.
-    """
-
-    source_id: int
-    target_id: int
-    target_uuid: UUID
-    source_leaf_id: int
-    target_leaf_id: int
-    source_version: int
-    target_version: int
-    at: datetime
-    cause: Cause
-
-
-class Applied(Struct, frozen=True, kw_only=True):
-    """How one event stood: its distinct id, its person's root and version after it, if any."""
-
-    distinct_id_id: int
-    person_id: int | None
-    version: int | None
-    mode: PersonMode
-
-
-class World(Struct, kw_only=True):
-    """The ids that the events name, each with a row, and the persons that they lead to.
-
-    `ids` are by text; those in `unstored` have a reserved surrogate id and no row yet. `persons`
-    are roots, `versions` those they were read at. `parents` leads from a merged person's id
-    upwards. `uuids` are what persons made for an id without one would get. In a `guarded` world the
-    size of persons is looked at; that takes long and is for those that may be too large.
-    """
-
-    project: Project
-    ids: dict[str, DistinctId]
-    persons: dict[int, Person]
-    parents: dict[int, int] = field(default_factory=dict)
-    versions: dict[int, int] = field(default_factory=dict)
-    unstored: set[str] = field(default_factory=set)
-    uuids: dict[str, UUID] = field(default_factory=dict)
-    person_ids: Iterator[int] = field(default_factory=lambda: iter(()))
-    api_key_id: int | None = None
-    request_id: UUID | None = None
-    guarded: bool = False
-
-    created: dict[int, Person] = field(default_factory=dict)
-    changed: dict[int, Person] = field(default_factory=dict)
-    seen: dict[int, Person] = field(default_factory=dict)
-    used: set[str] = field(default_factory=set)
-    attached: list[DistinctId] = field(default_factory=list)
-    merges: list[Merged] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    warnings: list[Warning] = field(default_factory=list)
-
-    def root(self, text: str) -> Person | None:
-        """The person that an id belongs to now."""
-        person_id = self.ids[text].person_id
-        return None if person_id is None else self.persons[self.top(person_id)]
-
-    def top(self, person_id: int) -> int:
-        """The root above a person."""
-        while (parent := self.parents.get(person_id)) is not None:
-            person_id = parent
-        return person_id
 
 
 def fold(world: World, event: Event) -> Applied:
@@ -174,7 +97,7 @@ def settle(world: World, event: Event, claim: Claim) -> None:
 
 def create(world: World, event: Event, names: list[str]) -> Person | None:
     """A new person with `names`, its uuid from the first of them; None if it would be too large."""
-    given = properties.initial(event)
+    given = initial(world, event)
     if world.guarded and size.is_too_large(given):
         warn_size(world, event, None)
         return None
@@ -187,6 +110,7 @@ def create(world: World, event: Event, names: list[str]) -> Person | None:
         is_identified=len(names) > 1,
     )
     world.persons[person.id] = world.created[person.id] = person
+    begin_clock(world, person, event)
     world.entries.append(
         Entry(
             person_id=person.id,
@@ -219,7 +143,7 @@ def identify(world: World, event: Event, person: Person) -> None:
 
 def absorb(world: World, event: Event, *, source: Person, target: Person) -> None:
     """One pointer is set, however many ids either has; the target's own values win (3.6)."""
-    gained = properties.absorbed(source=source.properties, target=target.properties)
+    gained = gain(world, event, source=source, target=target)
     together = properties.apply(target.properties, gained)
     if world.guarded and size.is_too_large(together):
         # Two persons are one, whatever they weigh: they are joined, and then trimmed.
@@ -262,6 +186,9 @@ def absorb(world: World, event: Event, *, source: Person, target: Person) -> Non
 
 
 def update(world: World, person: Person, event: Event) -> None:
+    if event.historical:
+        backfill_person(world, person, event)
+        return
     if not (event.set or event.set_once or event.unset):
         return
     changed = properties.change(person.properties, event)
@@ -270,6 +197,61 @@ def update(world: World, person: Person, event: Event) -> None:
     if changed:
         person.properties = properties.apply(person.properties, changed)
         note(world, person, event, kind=EntryKind.SET, change=changed)
+        stamp(world, person, event, changed=changed)
+
+
+def backfill_person(world: World, person: Person, event: Event) -> None:
+    """Newer values stay, and the person is as old as its oldest event (docs/decisions, 15)."""
+    changed = backfill.change(person.properties, event, world.clocks[person.id])
+    world.backfilled.add(person.id)
+    if changed and world.guarded:
+        changed = fitting(world, person, event, changed=changed)
+    earlier = event.timestamp if event.timestamp < person.created_at else None
+    if changed or earlier:
+        person.properties = properties.apply(person.properties, changed)
+        person.created_at = earlier or person.created_at
+        note(world, person, event, kind=EntryKind.SET, change=changed, created_at=earlier)
+
+
+def initial(world: World, event: Event) -> Properties:
+    return backfill.change({}, event, {}).after if event.historical else properties.initial(event)
+
+
+def begin_clock(world: World, person: Person, event: Event) -> None:
+    """Clocks are kept of all persons, or, in a group without a historical event, of none."""
+    if event.historical:
+        clock = world.clocks[person.id] = {}
+        backfill.change({}, event, clock)
+        world.backfilled.add(person.id)
+    elif world.keeps_clocks:
+        world.clocks[person.id] = {}
+        stamp(world, person, event, changed=Change({}, person.properties))
+
+
+def gain(world: World, event: Event, *, source: Person, target: Person) -> Change:
+    """What the target gets of the source: in a historical import the newer values, else those that
+    it lacks."""
+    gained = properties.absorbed(source=source.properties, target=target.properties)
+    if not world.keeps_clocks:
+        return gained
+    of_source, of_target = world.clocks[source.id], world.clocks[target.id]
+    if event.historical:
+        gained, world.clocks[target.id] = backfill.absorbed(
+            source=source.properties, target=target.properties, clocks=(of_source, of_target)
+        )
+        seen = (source.last_seen_at, target.last_seen_at)
+        target.last_seen_at = max((each for each in seen if each is not None), default=None)
+    else:
+        of_target.update({key: of_source[key] for key in gained.after if key in of_source})
+    world.backfilled.add(target.id)
+    return gained
+
+
+def stamp(world: World, person: Person, event: Event, *, changed: Change) -> None:
+    if world.keeps_clocks:
+        moment = (event.timestamp, event.uuid)
+        clock = world.clocks[person.id]
+        backfill.stamp(clock, moment, changed, once=backfill.set_once_by(event))
 
 
 def fitting(world: World, person: Person, event: Event, *, changed: Change) -> Change:
@@ -341,43 +323,6 @@ def note(
             source_id=source_id,
         )
     )
-
-
-def cause(world: World, event: Event) -> Cause:
-    return Cause(
-        event_uuid=event.uuid,
-        distinct_id_id=world.ids[event.distinct_id].id,
-        api_key_id=world.api_key_id,
-        request_id=world.request_id,
-    )
-
-
-def warn(world: World, event: Event, *, type: str, details: Properties) -> None:
-    world.warnings.append(
-        Warning(type=type, at=event.received_at, event_uuid=event.uuid, details=details)
-    )
-
-
-def warn_refused(world: World, event: Event, *, source: Person, target: Person) -> None:
-    assert event.claim is not None, "only a claim is refused"
-    details = {
-        "sourcePersonDistinctId": event.claim.source,
-        "targetPersonDistinctId": event.claim.target,
-        "distinctId": event.distinct_id,
-        "eventUuid": str(event.uuid),
-        "personId": str(target.uuid),
-        "otherPersonId": str(source.uuid),
-    }
-    warn(world, event, type=Refusal.ALREADY_IDENTIFIED, details=details)
-
-
-def warn_size(world: World, event: Event, person: Person | None) -> None:
-    details: Properties = {
-        "distinctId": event.distinct_id,
-        "personId": None if person is None else str(person.uuid),
-        "message": f"Person properties exceed {size.BYTES_MAX} bytes",
-    }
-    warn(world, event, type="person_properties_size_violation", details=details)
 
 
 def applied(

@@ -10,7 +10,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import class_row
 
 from personhood.identity import group
-from personhood.identity.fold import Applied
+from personhood.identity.world import Applied
 from personhood.model import JSON, Event, PersonMode
 from personhood.raw_json import spliced
 from personhood.store import arrays

@@ -6,8 +6,8 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from personhood.identity.fold import Merged
 from personhood.identity.replay import Link
+from personhood.identity.world import Merged
 from personhood.model import ActivityKind, Merge
 from personhood.store import arrays
 

@@ -7,7 +7,8 @@ from typing import Any
 from personhood.capture import claims
 from personhood.identity import properties
 from personhood.identity.distinct_id import person_uuid
-from personhood.identity.fold import World, fold
+from personhood.identity.fold import fold
+from personhood.identity.world import World
 from personhood.model import DistinctId, Event, Person, PersonMode
 from tests.identity.vectors import (
     NOW,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from personhood.identity import properties
 from personhood.identity.distinct_id import person_uuid
-from personhood.identity.fold import World, fold
+from personhood.identity.fold import fold
+from personhood.identity.world import World
 from personhood.ledger import book
 from personhood.ledger.book import State
 from personhood.model import (
