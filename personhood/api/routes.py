@@ -16,6 +16,7 @@ from personhood.api import (
     deletion_status,
     deletions,
     docs_page,
+    events,
     explain,
     history,
     ingestion_warnings,
@@ -93,6 +94,10 @@ RECORDINGS: list[ControllerRouterHandler] = [
     session_recordings.session_recordings_destroy,  #  DELETE /:id
     snapshots.session_recordings_snapshots,  #         GET    /:id/snapshots
 ]
+EVENTS: list[ControllerRouterHandler] = [
+    events.events_list,  #        GET         /
+    events.events_retrieve,  #    GET         /:uuid
+]
 WARNINGS: list[ControllerRouterHandler] = [
     ingestion_warnings.ingestion_warnings_list,  # GET /
 ]
@@ -132,6 +137,8 @@ route_handlers: list[ControllerRouterHandler] = [
         RECORDINGS,
         tag="Session recordings (environments)",
     ),
+    under("/api/projects/{project_id:str}/events", EVENTS, tag="Events"),
+    under("/api/environments/{project_id:str}/events", EVENTS, tag="Events (environments)"),
     under("/api/projects/{project_id:str}/ingestion_warnings", WARNINGS, tag="Ingestion warnings"),
     under(
         "/api/environments/{project_id:str}/ingestion_warnings",
