@@ -103,10 +103,12 @@ async def rejoin(
 
 
 async def read(conn: AsyncConnection, project: Project, root_id: int, *, split_id: int) -> Known:
-    if root_id not in await person.lock(conn, [root_id]):
-        raise NotFound
+    # All in one statement, in id order as everybody does; what a split in force moved stays so.
+    parts = await split.persons_of(conn, split_id)
+    moved = [part.person_id for part in parts if part.role == SplitRole.MOVED]
+    locked = await person.lock(conn, {root_id, *moved})
     found = await split.by_id(conn, project.id, split_id)
-    if found is None:
+    if root_id not in locked or found is None:
         raise NotFound
     if found.person_id != root_id:
         roots = await person_lookup.roots_of(conn, [found.person_id])
@@ -116,11 +118,8 @@ async def read(conn: AsyncConnection, project: Project, root_id: int, *, split_i
     splits = await split.later(conn, project.id, person_ids=[root_id], since=split_id)
     if len(splits) > 1:
         raise Conflict(f"Split {splits[0].id} of this person is newer. Undo that one first.")
-    parts = await split.persons_of(conn, split_id)
-    await person.lock(conn, [part.person_id for part in parts if part.role == SplitRole.MOVED])
     rows = await person.by_ids(conn, [part.person_id for part in parts])
     versions = {part.person_id: part.version + 1 for part in parts if part.version is not None}
-    moved = [part.person_id for part in parts if part.role == SplitRole.MOVED]
     owned = await distinct_id.of_family(conn, root_id, limit=MOVED_MAX)
     return Known(
         project=project,
@@ -210,7 +209,9 @@ async def write(conn: AsyncConnection, known: Known, state: State, *, by: Cause)
     project_id, root = known.project.id, known.root
     entries = turned_back(known, by=by)
     root.version = max(row.version for row in known.rows.values()) + 1
-    entries.append(told(root, state, kind=EntryKind.UNDONE, by=by))
+    line = told(root, state, kind=EntryKind.UNDONE, by=by)
+    line.ids = [each.id for each in known.ids if each.person_id in known.moved]
+    entries.append(line)
     take(root, state)
     for part in known.of(SplitRole.MOVED):
         # One that was made for the split stays with the leaf that its id goes back to.

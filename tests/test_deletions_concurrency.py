@@ -12,12 +12,12 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from personhood import deletions, merges, persons
+from personhood import deletions, merges, persons, rejoins, splits
 from personhood.deletions import Name, Outcome, Request
-from personhood.errors import NotFound, Overloaded
+from personhood.errors import Conflict, NotFound, Overloaded
 from personhood.ledger import book
 from personhood.model import Cause, Project, Wish
-from personhood.store import entry, merge, person_lookup, project
+from personhood.store import entry, merge, person, person_lookup, project, split
 from personhood.store.person_lookup import Name as Lookup
 from personhood.store.pool import Pool
 from personhood.store.pool import pool as make_pool
@@ -275,6 +275,89 @@ async def test_events_merges_undoing_and_deleting_at_once(
     assert await deadlocks(pools[0]) == before
     await deletions.settle_left(pools[0])
     await hold(pools[0], shop, acknowledged)
+
+
+async def test_undoing_a_split_waits_for_its_persons_in_id_order(
+    pools: list[Pool], shop: Project
+) -> None:
+    """As deleting both does: who holds the second waits for nobody that waits for the first."""
+    await send(pools[0], shop, wire("page", "first"), wire("page", "second"))
+    await send(pools[0], shop, wire("$merge_dangerously", "second", alias="first"))
+    by = Cause(api_key_id=1)
+    async with pools[0].connection() as conn:
+        owner = await person_lookup.owner(conn, Lookup(shop.id, "second"))
+    assert owner is not None
+    root, wish = owner.person, splits.Wish(listed=["first"])
+    made = await splits.split_off(pools[0], shop, root, wish=wish, by=by, dry_run=False)
+    [part] = made.parts
+    assert made.split_id is not None and part.person.id < root.id
+
+    async with pools[1].connection() as conn, conn.transaction():
+        await person.lock(conn, [part.person.id])
+        undoing = asyncio.create_task(
+            rejoins.rejoin(pools[2], shop, root, split_id=made.split_id, by=by, preview=False)
+        )
+        async with pools[3].connection() as watch:
+            waiting = "SELECT FROM pg_locks WHERE NOT granted"
+            while not await (await watch.execute(waiting)).fetchall():
+                await asyncio.sleep(0.005)
+            held = "SELECT id FROM person WHERE id = %s FOR UPDATE SKIP LOCKED"
+            assert await (await watch.execute(held, (root.id,))).fetchall() == [(root.id,)]
+    assert (await undoing).returned == ["first"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_splitting_rejoining_merging_and_deleting_at_once(
+    pools: list[Pool], shop: Project, seed: int
+) -> None:
+    """Whoever needs several persons waits for them in one order, so nobody waits in a circle."""
+    acknowledged: set[str] = set()
+    before = await deadlocks(pools[0])
+
+    async def sending(pool: Pool, dice: random.Random) -> None:
+        for _ in range(25):
+            events = some_events(dice)
+            await send(pool, shop, *events)
+            acknowledged.update(each["uuid"] for each in events)
+            await asyncio.sleep(dice.random() / 20)
+
+    async def deleting(pool: Pool, dice: random.Random) -> None:
+        for _ in range(15):
+            await delete(pool, shop, *dice.sample(NAMES, 2))
+            await asyncio.sleep(dice.random() / 10)
+
+    async def parting(pool: Pool, dice: random.Random) -> None:
+        for _ in range(30):
+            await part_or_rejoin(pool, shop, dice)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number, pool in enumerate(pools):
+            work = [sending, parting, deleting, parting][number % 4]
+            tasks.create_task(work(pool, random.Random(f"{seed} {number}")))
+    assert await deadlocks(pools[0]) == before
+    await deletions.settle_left(pools[0])
+    await hold(pools[0], shop, acknowledged)
+
+
+async def part_or_rejoin(pool: Pool, shop: Project, dice: random.Random) -> None:
+    """Split a person into all its ids, or undo a split of it."""
+    async with pool.connection() as conn:
+        found = await person_lookup.owner(conn, Lookup(shop.id, dice.choice(NAMES)))
+        made = [] if found is None else await split.of_person(conn, shop.id, found.person.id)
+    if found is None:
+        await asyncio.sleep(0.005)
+        return
+    root, by = found.person, Cause(api_key_id=1)
+    with suppress(NotFound, Conflict):  # somebody was faster, or stands in the way
+        if made:
+            await patiently(
+                lambda: rejoins.rejoin(pool, shop, root, split_id=made[0].id, by=by, preview=False)
+            )
+        else:
+            wish = splits.Wish()
+            await patiently(
+                lambda: splits.split_off(pool, shop, root, wish=wish, by=by, dry_run=False)
+            )
 
 
 async def undo_any(pool: Pool, shop: Project, dice: random.Random) -> None:
