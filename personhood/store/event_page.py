@@ -1,7 +1,8 @@
 """Pages of events: those of a project, or of some of its distinct ids as they belong now.
 
 Each way goes along an index in the order of time: that of the project, or for each distinct id the
-primary key. Only keys are sorted; the events themselves are read last, as a stream.
+primary key. Of a person with very many ids the project's events are looked through for its own, as
+some of the newest then are. Only keys are sorted; the events themselves are read last, as a stream.
 """
 
 from collections.abc import AsyncGenerator, Iterable
@@ -17,6 +18,7 @@ from personhood.model import Properties
 from personhood.store.property_filter import Condition
 
 ROWS_AT_ONCE = 50  # an event may be a megabyte
+NAMES_MAX = 10_000  # that are gone through one by one
 SHOWN_BYTES_MAX = 8192  # of a property of a person beside its event
 
 
@@ -66,6 +68,39 @@ OF_PROJECT = sql.SQL(
        {conditions}
     """
 )
+OF_MANY = sql.SQL(
+    """
+    SELECT event.distinct_id_id, event.timestamp, event.uuid
+      FROM event
+     CROSS JOIN LATERAL (
+           SELECT person_id AS leaf_id
+             FROM distinct_id
+            WHERE id = event.distinct_id_id
+              AND person_id IS NOT NULL
+              AND ended_at IS NULL
+           OFFSET 0
+           ) AS named
+     WHERE event.project_id = %(project_id)s
+       {conditions}
+       AND (WITH RECURSIVE up (id) AS (
+                SELECT named.leaf_id
+                 UNION ALL
+                SELECT parent.id
+                  FROM up
+                 CROSS JOIN LATERAL (
+                       SELECT merged_into_id AS id
+                         FROM person
+                        WHERE id = up.id
+                          AND merged_into_id IS NOT NULL
+                       OFFSET 0
+                       ) AS parent
+            )
+            SELECT true
+              FROM up
+             WHERE id = %(person_id)s
+             LIMIT 1)
+    """
+)
 # By index, an id at a time: how many events match cannot be estimated.
 OF_NAMES = sql.SQL(
     """
@@ -81,13 +116,20 @@ OF_NAMES = sql.SQL(
            ) AS sent
     """
 )
-# Also of a deleted person whose events were to stay.
+# Also of a deleted person whose events were to stay. By two indexes.
 BY_TEXT = sql.SQL(
     """
     SELECT id
       FROM distinct_id
      WHERE project_id = %(project_id)s
        AND distinct_id = %(distinct_id)s
+       AND ended_at IS NULL
+     UNION ALL
+    SELECT id
+      FROM distinct_id
+     WHERE project_id = %(project_id)s
+       AND distinct_id = %(distinct_id)s
+       AND ended_at IS NOT NULL
     """
 )
 BY_PERSON = sql.SQL(
@@ -152,7 +194,13 @@ async def stream(
     conn: AsyncConnection, project_id: int, listed: Listed, *, limit: int, offset: int = 0
 ) -> AsyncGenerator[Stored, None]:
     """The events of a page, in their order. It takes a transaction."""
-    query = Query(listed)
+    many = False
+    if listed.person_id is not None and listed.distinct_id is None:
+        many = await has_many_names(conn, project_id, listed.person_id)
+    query = Query(listed, many=many)
+    # The planner does not see how many events an id has, and would sort all instead of reading the
+    # first in the order of the primary key.
+    await conn.execute("SET LOCAL enable_sort = off")
     async with conn.cursor("event_page", row_factory=class_row(Stored)) as cursor:
         cursor.itersize = ROWS_AT_ONCE
         await cursor.execute(
@@ -169,10 +217,25 @@ async def stream(
             yield row
 
 
-class Query:
-    """`sql` gives a page, with names for `parameters`."""
+async def has_many_names(conn: AsyncConnection, project_id: int, person_id: int) -> bool:
+    cursor = await conn.execute(
+        sql.SQL("SELECT count(*) FROM ({names} LIMIT %(most)s) AS named").format(names=BY_PERSON),
+        {
+            "project_id": project_id,
+            "person_id": person_id,
+            "distinct_id": None,
+            "most": NAMES_MAX + 1,
+        },
+    )
+    row = await cursor.fetchone()
+    assert row is not None, "an aggregate gives its row"
+    return row[0] > NAMES_MAX
 
-    def __init__(self, listed: Listed) -> None:
+
+class Query:
+    """`sql` gives a page, with names for `parameters`; `many` is for a person of many ids."""
+
+    def __init__(self, listed: Listed, *, many: bool = False) -> None:
         held = Condition(
             listed.properties,
             {"event": sql.Identifier("event", "properties")},
@@ -200,7 +263,9 @@ class Query:
         )
         conditions = sql.SQL(" ").join(each for is_asked, each in asked if is_asked)
         way = sql.SQL("ASC" if listed.ascends else "DESC")
-        if listed.person_id is not None:
+        if many:
+            keys = OF_MANY.format(conditions=conditions)
+        elif listed.person_id is not None:
             keys = OF_NAMES.format(names=BY_PERSON, conditions=conditions, way=way)
         elif listed.distinct_id is not None:
             keys = OF_NAMES.format(names=BY_TEXT, conditions=conditions, way=way)

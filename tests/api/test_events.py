@@ -440,25 +440,45 @@ async def test_the_wrong_method(client: Client, method: str, path: str) -> None:
     assert (await client.request(method, path)).status_code == 405
 
 
+async def test_a_person_of_very_many_ids(
+    client: Client, send: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way is another, what is found the same."""
+    monkeypatch.setattr(event_page, "NAMES_MAX", 2)
+    await send("page", "bob", 0)
+    sent = [await send("page", f"ada-{n}", n) for n in range(5)]
+    for n in range(4):
+        sent.append(await send("$identify", "ada-4", 5 + n, _anon_distinct_id=f"ada-{n}"))
+    await send("page", "carl", 9)
+    for more in ({}, {"orderBy": "timestamp", "after": "2023-01-01"}):
+        pages = await paged(client, person_id="distinct_id:ada-1", limit=2, **more)
+        expected = sent if more else sent[::-1]
+        assert [uuid for page in pages for uuid in page] == expected
+    assert len(await found(client, person_id="distinct_id:ada-1", event="page")) == 5
+    assert await found(client, person_id="distinct_id:ada-1", distinct_id="ada-0") == [sent[0]]
+
+
 @pytest.mark.parametrize(
-    ("listed", "index"),
+    ("listed", "many", "index"),
     [
-        (Listed(before=NOON), "project_id_timestamp"),
-        (Listed(before=NOON, distinct_id="ada"), "_pkey"),
-        (Listed(before=NOON, person_id=1), "_pkey"),
-        (Listed(before=NOON, behind=UUID(NOBODY), person_id=1), "_pkey"),
-        (Listed(after=NOON, ascends=True, name="page"), "project_id_timestamp"),
+        (Listed(before=NOON), False, "project_id_timestamp"),
+        (Listed(before=NOON, distinct_id="ada"), False, "_pkey"),
+        (Listed(before=NOON, person_id=1), False, "_pkey"),
+        (Listed(before=NOON, behind=UUID(NOBODY), person_id=1), False, "_pkey"),
+        (Listed(before=NOON, person_id=1), True, "project_id_timestamp"),
+        (Listed(after=NOON, ascends=True, name="page"), False, "project_id_timestamp"),
     ],
 )
 async def test_events_are_read_in_the_order_of_an_index(
-    send: Sender, conn: AsyncConnection, listed: Listed, index: str
+    send: Sender, conn: AsyncConnection, *, listed: Listed, many: bool, index: str
 ) -> None:
     await send(at=0)
     await send(at=-24 * 40)
     await conn.execute("SET enable_seqscan = off")
-    query = Query(listed)
+    await conn.execute("SET enable_sort = off")
+    query = Query(listed, many=many)
     parameters = {"project_id": 1, "limit": 11, "offset": 0, "reach": 11, **query.parameters}
     cursor = await conn.execute(b"EXPLAIN " + query.sql.as_bytes(conn), parameters)
     plan = "\n".join(row[0] for row in await cursor.fetchall())
     assert index in plan
-    assert "Seq Scan on event" not in plan, plan
+    assert "Seq Scan on event_2" not in plan and "Seq Scan on distinct_id" not in plan, plan
