@@ -282,17 +282,22 @@ async def write(
         if not ended:
             each.version += 1
         other = result.freed_id if id == result.root_id else None
-        entries.append(told(each, state, kind=EntryKind.UNDONE, by=by, source_id=other))
+        line = told(each, state, kind=EntryKind.UNDONE, by=by, source_id=other)
+        if id == result.freed_id:
+            line.ids = [owned.id for owned in known.ids if owned.person_id in result.freed_leaves]
+        entries.append(line)
         changed[id] = each
         take(each, state)
-    rows = list(changed.values())
-    await person.update_all(conn, rows, {each.id: encode(each.properties) for each in rows})
-    await person.point(conn, result.freed_leaves - {result.freed_id}, target_id=result.freed_id)
     strays = [
         id
         for id, each in known.persons.items()
         if id not in result.freed_leaves and each.merged_into_id in result.freed_leaves
     ]
+    if not await person.lock_idle(conn, {*changed, *result.freed_leaves, *strays}):
+        raise Stale
+    rows = list(changed.values())
+    await person.update_all(conn, rows, {each.id: encode(each.properties) for each in rows})
+    await person.point(conn, result.freed_leaves - {result.freed_id}, target_id=result.freed_id)
     await person.point(conn, strays, target_id=result.root_id)
     before = {each.merge_id: each for each in known.links}
     moved = [each for each in result.links if each != before[each.merge_id]]

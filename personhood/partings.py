@@ -20,6 +20,7 @@ from personhood.model import (
     SplitPerson,
     SplitRole,
 )
+from personhood.persons import Stale
 from personhood.sides import Ground
 from personhood.store import distinct_id, entry, merge, person, split
 from personhood.store.pool import encode
@@ -124,6 +125,8 @@ async def write(conn: AsyncConnection, plan: Plan, *, by: Cause) -> int:
     freeze(plan, sheet)
     for part in plan.parts:
         leave(part, sheet, version=version + VERSIONS_APART, source_id=root.id)
+    if not await person.lock_idle(conn, [row.id for row in sheet.changed]):
+        raise Stale
     await write_persons(conn, sheet)
     await person.see_exactly(conn, [root, *(part.person for part in plan.parts)])
     await move(conn, plan, stand_ins)
@@ -188,8 +191,7 @@ def leave(part: Part, sheet: Sheet, *, version: int, source_id: int) -> None:
         source_id=source_id,
         is_new=part.is_new,
     )
-    if not part.is_leaf:
-        line.ids = [part.moved.id]
+    line.ids = [part.moved.id]
 
 
 async def write_persons(conn: AsyncConnection, sheet: Sheet) -> None:

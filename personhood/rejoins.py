@@ -217,6 +217,8 @@ async def write(conn: AsyncConnection, known: Known, state: State, *, by: Cause)
         # One that was made for the split stays with the leaf that its id goes back to.
         is_leaf = part.leaf_id in (None, part.person_id)
         known.rows[part.person_id].merged_into_id = root.id if is_leaf else part.leaf_id
+    if not await person.lock_idle(conn, known.rows):
+        raise Stale
     await update(conn, [row for row in known.rows.values() if not is_stand_in(known, row.id)])
     await move_back(conn, known)
     for lines in batches(entries, [weight(each) for each in entries]):
@@ -283,3 +285,4 @@ async def move_back(conn: AsyncConnection, known: Known) -> None:
         await person.point_away(conn, stand_ins, target_id=root.id)
         await entry.delete_all(conn, project_id, stand_ins)
         await person.delete_all(conn, project_id, stand_ins)
+        await split.forget_stand_ins(conn, known.split.id)

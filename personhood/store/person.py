@@ -31,6 +31,25 @@ async def lock(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, int]:
     return {id: version async for id, version, parent in cursor if parent is None}
 
 
+async def lock_idle(conn: AsyncConnection, ids: Iterable[int]) -> bool:
+    """Lock merged persons whose root is locked; False when somebody holds one of them.
+
+    Whoever holds one took it for a root, and may be waiting for that root.
+    """
+    wanted = sorted(set(ids))
+    cursor = await conn.execute(
+        """
+        SELECT id
+          FROM person
+         WHERE id = ANY(%(ids)b::bigint[])
+           FOR NO KEY UPDATE SKIP LOCKED
+        """,
+        {"ids": arrays.int8s(wanted)},
+        binary=True,
+    )
+    return len(await cursor.fetchall()) == len(wanted)
+
+
 async def by_ids(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, Person]:
     """Persons as they are stored, merged ones too."""
     async with conn.cursor(row_factory=class_row(Person), binary=True) as cursor:
