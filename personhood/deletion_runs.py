@@ -14,7 +14,8 @@ import structlog
 from msgspec import Struct
 from psycopg import AsyncConnection
 
-from personhood import deletions
+from personhood import deletions, recording_runs
+from personhood.blobs import Blobs, BlobsAway
 from personhood.model import Deletion, DeletionState
 from personhood.store import (
     deletion_check,
@@ -46,10 +47,11 @@ QUOTING = ("22", "23")  # classes of PostgreSQL's errors that quote values
 
 class Runner(Struct, frozen=True):
     """How deletions are run: `may_go_on` is asked before each step, `tell` hears of each receipt
-    that was run, when it is left."""
+    that was run, when it is left. `storage` is where recordings lie."""
 
     may_go_on: Callable[[], bool] = lambda: True
     tell: Callable[[int], None] = lambda id: None
+    storage: recording_runs.Storage | None = None
 
 
 class NotDone(Exception):
@@ -84,7 +86,7 @@ async def run(pool: Pool, id: int, runner: Runner) -> None:
         try:
             receipt = await deletion_run.begin(conn, id)
             if receipt is not None:
-                await attempt(pool, conn, receipt, may_go_on=runner.may_go_on)
+                await attempt(pool, conn, receipt, runner=runner)
         finally:
             # With a connection that broke, the lock is gone already.
             if not conn.closed:
@@ -105,11 +107,9 @@ async def traces(conn: AsyncConnection, receipt: Deletion) -> list[Trace]:
     return await trace.of_one(conn, receipt.id, events=receipt.events and is_done)
 
 
-async def attempt(
-    pool: Pool, conn: AsyncConnection, receipt: Deletion, *, may_go_on: Callable[[], bool]
-) -> None:
+async def attempt(pool: Pool, conn: AsyncConnection, receipt: Deletion, *, runner: Runner) -> None:
     try:
-        await carry_out(pool, conn, receipt, may_go_on=may_go_on)
+        await carry_out(pool, conn, receipt, runner=runner)
     except Paused:
         await deletion_run.pause(conn, receipt.id)
     except Exception as error:
@@ -138,16 +138,16 @@ def reason_of(error: Exception) -> str:
 
 
 async def carry_out(
-    pool: Pool, conn: AsyncConnection, receipt: Deletion, *, may_go_on: Callable[[], bool]
+    pool: Pool, conn: AsyncConnection, receipt: Deletion, *, runner: Runner
 ) -> None:
     """Raises Paused, or NotDone."""
     settled = not receipt.profile or receipt.settled_at is not None
     if not settled and not await deletions.settle(pool, [receipt]):
         raise NotDone("Events that were sent before are still being stored.")
     if receipt.events:
-        await remove_events(conn, receipt, may_go_on=may_go_on)
+        await remove_events(conn, receipt, may_go_on=runner.may_go_on)
     if receipt.recordings:
-        await remove_recordings(conn, receipt)
+        await remove_recordings(conn, receipt, runner=runner)
     await close(conn, receipt)
 
 
@@ -216,14 +216,21 @@ async def rest(conn: AsyncConnection, project_id: int, *, worked_s: float) -> No
     await asyncio.sleep(max(worked_s, REST_S) if busy else REST_S)
 
 
-async def remove_recordings(conn: AsyncConnection, receipt: Deletion) -> None:
-    """None are kept, so there is none to remove: here is where whoever keeps them removes them.
+async def remove_recordings(conn: AsyncConnection, receipt: Deletion, *, runner: Runner) -> None:
+    """Raises Paused, or NotDone."""
 
-    To be called again until both kinds are counted: `before`, `removed`, and 0 that remain.
-    """
-    for kind in ("recordings", "blobs"):
-        await deletion_count.set_before(conn, receipt.id, kind, before=0)
-        await deletion_count.set_remaining(conn, receipt.id, kind, remaining=0)
+    def storage() -> Blobs:
+        if runner.storage is None:
+            raise NotDone("The storage of recordings is not known here.")
+        return runner.storage()
+
+    await pass_gate(conn, receipt)
+    try:
+        done = await recording_runs.remove(conn, receipt.id, storage, may_go_on=runner.may_go_on)
+    except BlobsAway:
+        raise NotDone("The storage of recordings does not answer.") from None
+    if not done:
+        raise Paused
 
 
 async def pass_gate(conn: AsyncConnection, receipt: Deletion) -> None:
@@ -233,7 +240,7 @@ async def pass_gate(conn: AsyncConnection, receipt: Deletion) -> None:
 
 
 async def close(conn: AsyncConnection, receipt: Deletion) -> None:
-    """Remove the names with the last of their events, and look for whatever is left.
+    """Remove the names with the last of their events and recordings, and look for whatever is left.
 
     Raises NotDone with what that is.
     """
@@ -246,6 +253,7 @@ async def close(conn: AsyncConnection, receipt: Deletion) -> None:
             left = await deletion_check.left(conn, receipt.id)
             if left:
                 raise NotDone(f"There is something left in {', '.join(sorted(left))}.")
-        if not await deletion_run.complete(conn, receipt.id, names_may_stay=not receipt.events):
+        of_all = receipt.events and receipt.recordings
+        if not await deletion_run.complete(conn, receipt.id, names_may_stay=not of_all):
             raise NotDone("Something is left that has come since it was looked for.")
         await forgetting.drop_notes(conn, [receipt.id])

@@ -67,7 +67,7 @@ class Outcome(Struct, frozen=True):
 
 
 class Preview(Struct, frozen=True):
-    """What a request would take. Nothing is known of recordings, because none are kept."""
+    """What a request would take."""
 
     found: dict[Name, UUID]
     persons: int = 0
@@ -209,6 +209,7 @@ async def foresee(pool: Pool, project: Project, request: Request) -> Preview:
             distinct_ids=persons.distinct_ids,
             ledger_entries=persons.ledger_entries,
             events=await preview.events(conn, project.id, uuids) if wish.events else 0,
+            recordings=await preview.recordings(conn, project.id, uuids) if wish.recordings else 0,
         )
 
 

@@ -10,11 +10,12 @@ import hashlib
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import structlog
 import zstandard
+from msgspec import Struct
 from psycopg import AsyncConnection
 
 from personhood import blobs
@@ -29,6 +30,7 @@ from personhood.store.recording import Stay
 
 EXPIRED_PER_STEP = 10
 DOOMED_PER_STEP = 1000
+GATE_WAIT_S = 2.0
 # Whoever writes a blob has long been answered, or given up, by then.
 DOOMED_AGE_S = 3600.0
 
@@ -70,11 +72,10 @@ class Recorder:
             log.warning("recording without a storage", reason=str(error))
             raise Overloaded from error
         rows = list(zip(given, paths, strict=True))
-        expires_at = received_at + self.retention
         for attempt in range(ATTEMPTS_MAX):
             try:
                 async with self.pool.connection() as conn, conn.transaction():
-                    await refer(conn, project, rows, received_at=received_at, expires_at=expires_at)
+                    await refer(conn, project, rows, retention=self.retention)
                 return
             except CONFLICTS:
                 await asyncio.sleep(BACKOFF_S * 2**attempt * random.random())
@@ -86,18 +87,21 @@ async def refer(
     project: Project,
     rows: Sequence[tuple[SessionBlock, str]],
     *,
-    received_at: datetime,
-    expires_at: datetime,
+    retention: timedelta,
 ) -> None:
     """Write the rows of blobs that are there. Of a block that is known the blob stays doomed."""
     # As for events: whoever deletes an id waits until what read it before has been written.
     await gate.enter(conn, project.id)
+    # Not when it began to come in: whoever asks for a deletion until now finds all that is older.
+    received_at = datetime.now(UTC)
     names = sorted({block.distinct_id for block, _ in rows})
     ids = {name: await row_of(conn, project, name) for name in names}
     spared: list[str] = []
     for block, path in sorted(rows, key=lambda row: row[0].session_id):
         stay = Stay(
-            distinct_id_id=ids[block.distinct_id], received_at=received_at, expires_at=expires_at
+            distinct_id_id=ids[block.distinct_id],
+            received_at=received_at,
+            expires_at=received_at + retention,
         )
         opened = await recording.open(conn, project.id, block, stay=stay)
         digest = hashlib.sha256(block.lines).digest()
@@ -130,6 +134,13 @@ async def row_of(conn: AsyncConnection, project: Project, text: str) -> int:
     return made.id
 
 
+class Removed(Struct, frozen=True):
+    """The blobs of removed recordings, doomed from now on, and who sent them."""
+
+    paths: list[str]
+    names: list[int]
+
+
 async def delete(pool: Pool, store: Blobs, project: Project, *, session_id: str) -> None:
     """Remove the recording of a session. Raises NotFound.
 
@@ -139,18 +150,20 @@ async def delete(pool: Pool, store: Blobs, project: Project, *, session_id: str)
         id = await recording.lock(conn, project.id, session_id)
         if id is None:
             raise NotFound("Recording not found")
-        paths = await remove(conn, [id])
+        removed = await remove(conn, [id])
     try:
-        await forget_blobs(pool, store, paths)
+        await forget_blobs(pool, store, removed.paths)
     except BlobsAway as error:
-        log.warning("blobs are removed later", blobs=len(paths), reason=str(error))
+        log.warning("blobs are removed later", blobs=len(removed.paths), reason=str(error))
+    await forget_names(pool, project.id, removed.names)
 
 
-async def remove(conn: AsyncConnection, ids: Sequence[int]) -> list[str]:
-    """Remove locked recordings; gives their blobs, which are doomed from now on."""
+async def remove(conn: AsyncConnection, ids: Sequence[int]) -> Removed:
+    """Remove locked recordings."""
+    names = await recording.names_of(conn, ids)
     paths = await recording.doom_blocks(conn, ids)
     await recording.delete_empty(conn, ids)
-    return paths
+    return Removed(paths, names)
 
 
 async def forget_blobs(pool: Pool, store: Blobs, paths: Sequence[str]) -> None:
@@ -160,17 +173,29 @@ async def forget_blobs(pool: Pool, store: Blobs, paths: Sequence[str]) -> None:
         await doomed_blob.delete_all(conn, paths)
 
 
+async def forget_names(pool: Pool, project_id: int, names: Sequence[int]) -> None:
+    """Remove what persons who are gone were called, with the last that was theirs."""
+    async with pool.connection() as conn:
+        if await gate.has_emptied(conn, project_id, wait_s=GATE_WAIT_S):
+            await recording.drop_nameless(conn, names)
+
+
 async def sweep_expired(pool: Pool, store: Blobs) -> int:
     """Remove what has been kept for as long as it was to be; tells how many recordings."""
-    removed = 0
+    total = 0
     while True:
         async with pool.connection() as conn, conn.transaction():
-            ids = await recording.lock_expired(conn, most=EXPIRED_PER_STEP)
-            paths = await remove(conn, ids)
-        await forget_blobs(pool, store, paths)
-        removed += len(ids)
-        if len(ids) < EXPIRED_PER_STEP:
-            return removed
+            found = await recording.lock_expired(conn, most=EXPIRED_PER_STEP)
+            of_projects: dict[int, list[int]] = {}
+            for id, project_id in found:
+                of_projects.setdefault(project_id, []).append(id)
+            removed = {tenant: await remove(conn, ids) for tenant, ids in of_projects.items()}
+        for project_id, gone in removed.items():
+            await forget_blobs(pool, store, gone.paths)
+            await forget_names(pool, project_id, gone.names)
+        total += len(found)
+        if len(found) < EXPIRED_PER_STEP:
+            return total
 
 
 async def sweep_doomed(pool: Pool, store: Blobs) -> int:

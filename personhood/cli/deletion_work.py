@@ -14,6 +14,7 @@ from personhood import deletion_runs, off_peak
 from personhood.deletion_runs import Runner
 from personhood.model import DeletionState, Project
 from personhood.receipts import Clock
+from personhood.recording_runs import Storage
 from personhood.store import deletion_run
 from personhood.store.pool import Pool, pool
 
@@ -29,17 +30,31 @@ class Result(Struct, kw_only=True):
 
 
 def work(
-    url: str, tenants: Sequence[Project], *, clock: Clock, waiting: bool, failed: bool
+    url: str,
+    tenants: Sequence[Project],
+    *,
+    clock: Clock,
+    storage: Storage,
+    waiting: bool,
+    failed: bool,
 ) -> Result:
     """Run what is due of these projects while the clock's window is open.
 
     With `waiting` also what is to be tried again later, with `failed` also what was given up.
     """
-    return asyncio.run(run(url, tenants, clock=clock, waiting=waiting, failed=failed))
+    return asyncio.run(
+        run(url, tenants, clock=clock, storage=storage, waiting=waiting, failed=failed)
+    )
 
 
 async def run(
-    url: str, tenants: Sequence[Project], *, clock: Clock, waiting: bool, failed: bool
+    url: str,
+    tenants: Sequence[Project],
+    *,
+    clock: Clock,
+    storage: Storage,
+    waiting: bool,
+    failed: bool,
 ) -> Result:
     result, stopped = Result(), asyncio.Event()
     # A step that is under way is finished, so that the receipt tells what was done.
@@ -55,7 +70,9 @@ async def run(
             if failed and may_go_on():
                 async with opened.connection() as conn:
                     await deletion_run.retry_all(conn, tenant.id)
-            await run_project(opened, tenant, Runner(may_go_on), waiting=waiting, result=result)
+            await run_project(
+                opened, tenant, Runner(may_go_on, storage=storage), waiting=waiting, result=result
+            )
     result.stopped = stopped.is_set()
     return result
 
@@ -68,7 +85,7 @@ async def run_project(
     ran: list[int] = []
     async with shown(pool, tenant, ran):
         await deletion_runs.run_due(
-            pool, tenant.id, Runner(runner.may_go_on, ran.append), waiting=waiting
+            pool, tenant.id, Runner(runner.may_go_on, ran.append, runner.storage), waiting=waiting
         )
     async with pool.connection() as conn:
         for state, number in (await deletion_run.states(conn, tenant.id, ran)).items():

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from psycopg import AsyncConnection
 
-from personhood import logs, receipts
+from personhood import blobs, logs, receipts
 from personhood.api.receipts import detail
 from personhood.cli import database, options, tables
 from personhood.cli.deletion_work import work
@@ -140,7 +140,14 @@ def run(
     with database.reachable(settings) as url:
         chosen = database.run_once(url, lambda conn: tenants(conn, project))
         with database.translated():
-            result = work(url, chosen, clock=clock, waiting=now, failed=failed)
+            result = work(
+                url,
+                chosen,
+                clock=clock,
+                storage=lambda: blobs.opened(settings.blob_url, settings.data_dir),
+                waiting=now,
+                failed=failed,
+            )
     if json:
         tables.print_json(result)
     else:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from procrastinate import App, JobContext, RetryStrategy
 from psycopg import AsyncConnection
 
-from personhood import deletion_runs, off_peak
+from personhood import blobs, deletion_runs, off_peak
 from personhood.deletion_runs import Runner
 from personhood.deletions import Enqueue
 from personhood.model import Project
@@ -58,7 +58,11 @@ async def run(context: JobContext, project_id: int) -> None:
         is_open = off_peak.is_open(window, datetime.now(UTC), zone=zone)
         return is_open and not context.should_abort()
 
-    await deletion_runs.run_due(pool, project_id, Runner(may_go_on))
+    await deletion_runs.run_due(
+        pool,
+        project_id,
+        Runner(may_go_on, storage=lambda: blobs.opened(settings.blob_url, settings.data_dir)),
+    )
 
 
 async def lost(context: JobContext, timestamp: int) -> None:

@@ -94,3 +94,45 @@ async def events(conn: AsyncConnection, project_id: int, roots: Collection[int])
     row = await cursor.fetchone()
     assert row is not None, "an aggregate gives its row"
     return row[0]
+
+
+async def recordings(conn: AsyncConnection, project_id: int, roots: Collection[int]) -> int:
+    """Of how many recordings the persons' distinct ids sent a part."""
+    cursor = await conn.execute(
+        """
+        WITH RECURSIVE family (id) AS (
+            SELECT id
+              FROM person
+             WHERE project_id = %(project_id)s
+               AND id = ANY(%(roots)b::bigint[])
+             UNION ALL
+            SELECT child.id
+              FROM family
+             CROSS JOIN LATERAL (
+                   SELECT id
+                     FROM person
+                    WHERE merged_into_id = family.id
+                   OFFSET 0
+                   ) AS child
+        )
+        SELECT count(DISTINCT sent.recording_id)
+          FROM family
+         CROSS JOIN LATERAL (
+               SELECT id
+                 FROM distinct_id
+                WHERE person_id = family.id
+                  AND ended_at IS NULL
+               OFFSET 0
+               ) AS owned
+         CROSS JOIN LATERAL (
+               SELECT recording_id
+                 FROM recording_block
+                WHERE distinct_id_id = owned.id
+               OFFSET 0
+               ) AS sent
+        """,
+        {"project_id": project_id, "roots": list(roots)},
+    )
+    row = await cursor.fetchone()
+    assert row is not None, "an aggregate gives its row"
+    return row[0]

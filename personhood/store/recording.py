@@ -146,6 +146,40 @@ async def add(conn: AsyncConnection, id: int, recorded: Recorded) -> None:
 # Removing. The rows go, and their blobs are doomed, in one transaction.
 
 
+async def names_of(conn: AsyncConnection, ids: Sequence[int]) -> list[int]:
+    """The rows of the distinct ids that sent the blocks of some recordings."""
+    cursor = await conn.execute(
+        """
+        SELECT distinct_id_id FROM recording WHERE id = ANY(%(ids)b::bigint[])
+         UNION
+        SELECT distinct_id_id FROM recording_block WHERE recording_id = ANY(%(ids)b::bigint[])
+        """,
+        {"ids": list(ids)},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def drop_nameless(conn: AsyncConnection, ids: Sequence[int]) -> None:
+    """Of these rows of distinct ids remove those that have ended, once nothing refers to them.
+
+    Only when nobody who read the ids before they ended can still write: see `gate`.
+    """
+    await conn.execute(
+        """
+        DELETE FROM distinct_id
+         WHERE id = ANY(%(ids)b::bigint[])
+           AND ended_at IS NOT NULL
+           AND NOT EXISTS (SELECT FROM event WHERE distinct_id_id = distinct_id.id OFFSET 0)
+           AND NOT EXISTS (SELECT FROM recording WHERE distinct_id_id = distinct_id.id OFFSET 0)
+           AND NOT EXISTS (SELECT
+                             FROM recording_block
+                            WHERE distinct_id_id = distinct_id.id
+                           OFFSET 0)
+        """,
+        {"ids": list(ids)},
+    )
+
+
 async def doom_blocks(conn: AsyncConnection, ids: Sequence[int]) -> list[str]:
     """Remove the blocks of some recordings; gives the names of their blobs."""
     cursor = await conn.execute(
@@ -191,11 +225,11 @@ async def lock(conn: AsyncConnection, project_id: int, session_id: str) -> int |
     return None if row is None else row[0]
 
 
-async def lock_expired(conn: AsyncConnection, *, most: int) -> list[int]:
-    """Some recordings that have been kept for as long as they were to be."""
+async def lock_expired(conn: AsyncConnection, *, most: int) -> list[tuple[int, int]]:
+    """Some recordings that have been kept for as long as they were to be, with their projects."""
     cursor = await conn.execute(
         """
-        SELECT id
+        SELECT id, project_id
           FROM recording
          WHERE expires_at < now()
          ORDER BY expires_at
@@ -204,4 +238,4 @@ async def lock_expired(conn: AsyncConnection, *, most: int) -> list[int]:
         """,
         {"most": most},
     )
-    return [row[0] for row in await cursor.fetchall()]
+    return await cursor.fetchall()

@@ -1,0 +1,75 @@
+"""Blobs: put for good, read in pieces, removed however often."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from personhood import blobs
+from personhood.errors import InvalidSetting
+
+AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+
+
+async def content(store: blobs.Blobs, path: str) -> bytes:
+    return b"".join([chunk async for chunk in store.chunks(path)])
+
+
+async def test_what_is_put_is_there(tmp_path: Path) -> None:
+    store = blobs.opened(None, tmp_path)
+    assert not (tmp_path / blobs.FOLDER).exists(), "made when it is first needed"
+    given = os.urandom(3 * blobs.CHUNK_BYTES + 7)
+    await store.put("1/a", given)
+    assert await content(store, "1/a") == given
+    assert (tmp_path / "recordings/1/a").read_bytes() == given
+
+
+async def test_the_file_and_its_folders_are_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(blobs, "sync", synced.append)
+    await blobs.opened(None, tmp_path).put("1/day/a", b"x")
+    folder = (tmp_path / blobs.FOLDER).resolve()
+    assert synced == [folder / "1/day/a", folder / "1/day", folder / "1", folder]
+
+
+async def test_removing_what_is_not_there_is_no_mistake(tmp_path: Path) -> None:
+    store = blobs.opened(None, tmp_path)
+    for name in "ac":
+        await store.put(name, b"x")
+    await store.delete_all(["a", "b", "c"])
+    await store.delete_all(["a", "b", "c"])
+    await store.delete_all([])
+    with pytest.raises(blobs.Missing):
+        await content(store, "c")
+
+
+async def test_a_storage_that_cannot_be_written_is_away(tmp_path: Path) -> None:
+    (tmp_path / blobs.FOLDER).write_text("in the way")
+    store = blobs.opened(None, tmp_path)
+    with pytest.raises(blobs.BlobsAway):
+        await store.put("a", b"x")
+    with pytest.raises(blobs.BlobsAway):
+        await content(store, "a")
+
+
+def test_names_tell_nothing() -> None:
+    first, second = blobs.new_path(17, AT), blobs.new_path(17, AT)
+    assert first != second
+    assert first.startswith("17/2026-05-04/")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/folder", "gs://bucket"])
+def test_urls_of_clouds(url: str, tmp_path: Path) -> None:
+    assert "bucket" in repr(blobs.opened(url, tmp_path).store)
+
+
+@pytest.mark.parametrize("url", ["az://container/folder", "nonsense://x", "s3://"])
+def test_urls_that_say_too_little(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(InvalidSetting):
+        blobs.opened(url, tmp_path)
