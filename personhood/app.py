@@ -18,7 +18,7 @@ from personhood.http.envelope import exception_handlers
 from personhood.http.head import Headed
 from personhood.http.negotiated import Negotiated
 from personhood.http.segments import Segmented
-from personhood.jobs import deletions
+from personhood.jobs import bulk_deletions, deletions
 from personhood.jobs.queue import working
 from personhood.metrics import Measured
 from personhood.recordings import Recorder
@@ -55,6 +55,7 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
                 database_url,
                 size=settings.pool_size,
                 statement_timeout_s=settings.statement_timeout_s,
+                lock_timeout_s=settings.lock_timeout_s,
             ) as opened,
             pool(
                 database_url,
@@ -66,6 +67,7 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
             working(settings, database_url, jobs_pool) as jobs,
         ):
             app.state.enqueue = deletions.enqueuing(jobs, settings)
+            app.state.enqueue_bulk = bulk_deletions.enqueuing(jobs)
             app.state.pool = opened
             app.state.ingest_pool = ingest_pool
             async with ingest_pool.connection() as conn:

@@ -88,7 +88,7 @@ SENTENCES: Mapping[str, str] = {
     "pool_size": "Database connections of each worker process for the API.",
     "ingest_pool_size": "Database connections of each worker process for events alone.",
     "statement_timeout_s": "How long a query of the API may take before it is answered 503.",
-    "lock_timeout_s": "How long events wait for a row that is locked, before they get a 503.",
+    "lock_timeout_s": "How long a write waits for a row that is locked, before it gets a 503.",
     "ingest_queue_bytes": "Events waiting to be stored, in bytes; beyond it capture answers 503.",
     "warning_retention_s": "How long ingestion warnings are kept, in seconds.",
     "deletion_window": "When events are deleted, by each project's own clock; or now, at once.",

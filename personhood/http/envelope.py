@@ -113,7 +113,7 @@ def unavailable(
     if isinstance(error, psycopg.errors.QueryCanceled):
         return too_slow(request)
     log.warning("unavailable", path=request.scope["path"], error=repr(error))
-    busy = isinstance(error, errors.Overloaded)
+    busy = isinstance(error, errors.Overloaded | psycopg.errors.LockNotAvailable)
     detail = "Others write the same at this moment." if busy else "The database does not answer."
     return respond(503, Error("server_error", "service_unavailable", f"{detail} Please try again."))
 
