@@ -44,6 +44,7 @@ async def persons_properties_timeline(
     properties: Annotated[str | None, docs.PROPERTIES] = None,
     breakdown: Annotated[str | None, docs.BREAKDOWN] = None,
     breakdown_type: Annotated[str | None, docs.BREAKDOWN_TYPE] = None,
+    aggregation_group_type_index: Annotated[str | None, docs.GROUP] = None,
     date_from: Annotated[str | None, docs.DATE_FROM] = None,
     date_to: Annotated[str | None, docs.DATE_TO] = None,
     interval: Annotated[str | None, docs.INTERVAL] = None,
@@ -57,6 +58,7 @@ async def persons_properties_timeline(
             properties=value_in(properties, attr="properties"),
             breakdown=(breakdown or "").replace("\0", "\ufffd"),
             breakdown_type=breakdown_type or "",
+            group=aggregation_group_type_index or "",
         )
     )
     dates = Dates(
@@ -97,8 +99,7 @@ def now() -> datetime:
 
 
 def point(shown: Shown, properties: Any) -> Point:
-    run = shown.run
-    return Point(timestamp=run.first, properties=properties, relevant_event_count=run.number)
+    return Point(timestamp=shown.first, properties=properties, relevant_event_count=shown.number)
 
 
 def value_in(text: str | None, *, attr: str) -> JSON:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from personhood.ledger.timeline import POINTS_MAX
 from personhood.model import Properties
+from personhood.timeline.question import GROUP_TYPES
 from personhood.timeline.window import INTERVALS, NO_SERIES
 
 
@@ -93,6 +94,14 @@ BREAKDOWN = QueryParameter(
 BREAKDOWN_TYPE = QueryParameter(
     description="What the breakdown is by; only `person` counts.",
     examples=[Example(value="person")],
+)
+GROUP = QueryParameter(
+    description=(
+        "Tell of the groups of this type that the events name, not of the person: crucial are the "
+        "keys of filters of type `group` with this `group_type_index`. Groups keep no history: "
+        "they show as they are now."
+    ),
+    schema_extra={"type": "integer", "minimum": 0, "maximum": GROUP_TYPES - 1},
 )
 DATE_FROM = QueryParameter(
     description=(

@@ -7,6 +7,7 @@ name and version is read, from an index.
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
+from datetime import datetime
 
 from msgspec import Raw, Struct
 from psycopg import AsyncConnection
@@ -32,10 +33,11 @@ TOO_MANY = (
 )
 
 
-class Shown(Struct, frozen=True):
-    """A run of events, and the JSON of what the first of them showed of the person."""
+class Shown(Struct, frozen=True, kw_only=True):
+    """How many events, when the first of them was, and the JSON of what that showed."""
 
-    run: Run
+    number: int
+    first: datetime
     properties: Raw
 
 
@@ -44,9 +46,35 @@ async def of_person(
 ) -> list[Shown]:
     """The points of a timeline. Raises InvalidInput if they are too many, or too large."""
     counted = Counted(person_id=person.id, names=asked.names, since=over.since, until=over.until)
+    if asked.group is not None:
+        return await of_groups(conn, person, counted, group=asked.group, keys=asked.keys)
     runs = await runs_of(conn, counted, await states_of(conn, person, asked.keys))
     shown = await shown_at(conn, person, runs)
-    return [Shown(run, NOTHING if run.version is None else shown[run.version]) for run in runs]
+    return [
+        Shown(
+            number=run.number,
+            first=run.first,
+            properties=NOTHING if run.version is None else shown[run.version],
+        )
+        for run in runs
+    ]
+
+
+async def of_groups(
+    conn: AsyncConnection, person: Person, counted: Counted, *, group: int, keys: Sequence[str]
+) -> list[Shown]:
+    """The same by the groups of a type that the events name. Those have no ledger."""
+    found: list[Shown] = []
+    budget = SHOWN_BYTES_MAX
+    runs = timeline.group_runs(conn, person.project_id, counted, group=group, keys=keys)
+    async with aclosing(runs):
+        async for run in runs:
+            properties = Raw(run.properties.encode())
+            found.append(Shown(number=run.number, first=run.first, properties=properties))
+            budget -= len(run.properties)
+            if len(found) > POINTS_MAX or budget < 0:
+                raise InvalidInput(TOO_MANY)
+    return found
 
 
 async def states_of(conn: AsyncConnection, person: Person, keys: Sequence[str]) -> States:

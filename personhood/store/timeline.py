@@ -182,6 +182,82 @@ async def runs(
         return await cursor.fetchall()
 
 
+class GroupRun(Struct, frozen=True, kw_only=True):
+    """Events whose groups look the same, one after the other; `properties` is JSON."""
+
+    number: int
+    first: datetime
+    properties: str
+
+
+async def group_runs(
+    conn: AsyncConnection,
+    project_id: int,
+    counted: Counted,
+    *,
+    group: int,
+    keys: Sequence[str],
+) -> AsyncGenerator[GroupRun, None]:
+    """Runs of events by what their groups of one type have for some keys, in the order of time.
+
+    Groups keep no history: they count as they are now. The events themselves have to be read.
+    """
+    async with conn.cursor("timeline_groups", row_factory=class_row(GroupRun)) as cursor:
+        cursor.itersize = ROWS_AT_ONCE
+        await cursor.execute(
+            """
+            WITH sent AS MATERIALIZED (
+                SELECT timestamp, uuid, coalesce(properties ->> %(member)s, '') AS key
+                  FROM event
+                 WHERE person_id = %(person_id)s
+                   AND timestamp BETWEEN %(since)s AND %(until)s
+                   AND (%(names)b::text[] IS NULL OR name = ANY(%(names)b::text[]))
+            ), known AS MATERIALIZED (
+                SELECT named.key, coalesce(g.properties, '{}') AS properties,
+                       ARRAY(SELECT coalesce(g.properties ->> asked.key, '')
+                               FROM unnest(%(keys)b::text[]) WITH ORDINALITY AS asked (key, place)
+                              ORDER BY asked.place) AS looks
+                  FROM (SELECT DISTINCT key FROM sent) AS named
+                  LEFT JOIN "group" g ON g.project_id = %(project_id)s
+                                     AND g.type_index = %(group)s
+                                     AND g.key = named.key
+            ), turned AS (
+                SELECT sent.timestamp, sent.uuid, sent.key,
+                       known.looks IS DISTINCT FROM lag(known.looks)
+                           OVER (ORDER BY sent.timestamp, sent.uuid) AS turns
+                  FROM sent
+                  JOIN known USING (key)
+            ), numbered AS (
+                SELECT timestamp, key, turns,
+                       count(*) FILTER (WHERE turns) OVER (ORDER BY timestamp, uuid
+                                                           ROWS UNBOUNDED PRECEDING) AS place
+                  FROM turned
+            ), runs AS (
+                SELECT place, count(*) AS number, min(timestamp) AS first,
+                       min(key) FILTER (WHERE turns) AS key
+                  FROM numbered
+                 GROUP BY place
+            )
+            SELECT runs.number, runs.first, known.properties::text AS properties
+              FROM runs
+              JOIN known USING (key)
+             ORDER BY runs.place
+            """,
+            {
+                "project_id": project_id,
+                "person_id": counted.person_id,
+                "names": None if counted.names is None else list(counted.names),
+                "since": counted.since,
+                "until": counted.until,
+                "member": f"$group_{group}",
+                "group": group,
+                "keys": list(keys),
+            },
+        )
+        async for row in cursor:
+            yield row
+
+
 def parameters(counted: Counted, bounds: Sequence[int], most: int) -> dict[str, object]:
     return {
         "person_id": counted.person_id,

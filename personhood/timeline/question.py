@@ -51,7 +51,7 @@ def read(given: Given) -> Question:
     group = index(given.group)
     sources = [given.properties, *(entity.get("properties") for entity in (*events, *actions))]
     keys = {key for source in sources for key in keys_of(source, group)}
-    if given.breakdown and given.breakdown_type == "person":
+    if given.breakdown and given.breakdown_type == "person" and group is None:
         keys.update(broken_down(given.breakdown))
     if len(keys) > KEYS_MAX:
         raise InvalidInput(f"There can be {KEYS_MAX} properties at most.", attr="properties")
@@ -112,9 +112,9 @@ def broken_down(text: str) -> list[str]:
 def index(text: str) -> int | None:
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or int(text[:3]) >= GROUP_TYPES:
+    if not text.isascii() or not text.isdigit() or int(text[:20]) >= GROUP_TYPES:
         raise InvalidInput(
             f"The index of a group type is 0 to {GROUP_TYPES - 1}.",
             attr="aggregation_group_type_index",
         )
-    return int(text)
+    return int(text[:20])

@@ -422,6 +422,35 @@ async def test_crucial_keys(client: Client, send: Sender, properties: Any, keys:
     assert answer["crucial_property_keys"] == keys
 
 
+async def test_of_groups_as_they_are_now(client: Client, send: Sender) -> None:
+    for key, tier in (("acme", "free"), ("beta", "free"), ("corp", "scale")):
+        await send(
+            "2019-01-01T00:00:00",
+            "$groupidentify",
+            group_type="company",
+            group_key=key,
+            group_set={"tier": tier, "name": key},
+        )
+    for n, key in enumerate(("acme", "beta", "corp", "acme", None)):
+        groups = {"groups": {"company": key}} if key else {}
+        await send(f"2020-01-01T0{n}:00:00", set_tier=n, **groups)
+    tier = [
+        {"key": "tier", "type": "group", "group_type_index": 0},
+        {"key": "no", "type": "group", "group_type_index": 1},
+        {"key": "bar", "type": "person"},
+    ]
+    answer = await told(client, properties=tier, aggregation_group_type_index="0", **JANUARY)
+    assert answer["crucial_property_keys"] == ["tier"]
+    assert [point[:2] for point in short(answer, "name")] == [
+        ("acme", 2),
+        ("corp", 1),
+        ("acme", 1),
+        (None, 1),
+    ]
+    one = await told(client, aggregation_group_type_index="0", **JANUARY)
+    assert short(one, "name") == [("acme", 5, "2020-01-01T00:00:00")]
+
+
 async def test_no_event_is_an_action(client: Client, send: Sender) -> None:
     await send("2020-01-01T00:00:00", set_bar=1)
     assert (await told(client, actions=[{"id": 3}], **JANUARY))["points"] == []
@@ -474,6 +503,10 @@ async def test_as_csv_the_points_are_the_rows(client: Client, send: Sender) -> N
         ({"date_to": "all"}, "date_to"),
         ({"date_from": "9999-12-31", "date_to": "9999-12-31", "interval": "month"}, "date_from"),
         ({"interval": "second"}, "interval"),
+        ({"aggregation_group_type_index": "5"}, "aggregation_group_type_index"),
+        ({"aggregation_group_type_index": "-1"}, "aggregation_group_type_index"),
+        ({"aggregation_group_type_index": "9" * 5000}, "aggregation_group_type_index"),
+        ({"aggregation_group_type_index": "x"}, "aggregation_group_type_index"),
         ({"explicit_date": "maybe"}, "explicit_date"),
     ],
 )
