@@ -18,6 +18,21 @@ from personhood.model import Person
 FEW = 20_000  # members that are all looked at for a page; of more, persons are asked in order
 
 
+async def are_more(conn: AsyncConnection, cohort_ids: Sequence[int], *, than: int) -> bool:
+    """Whether cohorts have more rows than a number, without counting many more."""
+    cursor = await conn.execute(
+        """
+        SELECT count(*) > %(than)s
+          FROM (SELECT
+                  FROM cohort_person
+                 WHERE cohort_id = ANY(%(cohort_ids)b::bigint[])
+                 LIMIT %(than)s + 1) AS members
+        """,
+        {"cohort_ids": cohort_ids, "than": than},
+    )
+    return await cursor.fetchone() == (True,)
+
+
 async def size(conn: AsyncConnection, cohort_id: int) -> int:
     """How many persons: the rows, less those of merged persons, and the roots above them."""
     cursor = await conn.execute(

@@ -115,6 +115,8 @@ async def listed(
     await property_filter.check(conn, filter.properties, project_id=project_id)
     asked = Conditions(filter)
     conditions: list[sql.Composable] = list(asked.conditions)
+    if asked.members is not None:
+        conditions.append(asked.members)
     given = {**asked.parameters, "project_id": project_id}
     if filter.search is not None:
         given["among"] = await person_search.candidates(conn, project_id, filter.search)

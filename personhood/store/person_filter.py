@@ -72,7 +72,10 @@ COHORTS = sql.SQL(
 
 
 class Conditions:
-    """All of a filter but its search, which `person_search` and `person_page` see to."""
+    """All of a filter but its search, which `person_search` and `person_page` see to.
+
+    `members` finds by a cohort's members what `conditions` asks of each person as well.
+    """
 
     def __init__(self, filter: Filter) -> None:
         node = filter.properties
@@ -86,10 +89,11 @@ class Conditions:
             (filter.email is not None, EMAIL),
             (filter.distinct_id is not None, DISTINCT_ID),
             (bool(wanted_emails), EMAILS),
-            (bool(wanted_cohorts), COHORTS),
             (node != ALWAYS, sql.SQL("AND {}").format(held.sql)),
         )
         self.conditions = [condition for is_asked, condition in asked if is_asked]
+        self.members = COHORTS if wanted_cohorts else None
+        self.cohorts = wanted_cohorts
         self.parameters: dict[str, object] = {
             "email": filter.email,
             "email_characters": EMAIL_CHARACTERS,

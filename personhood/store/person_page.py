@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 
 from personhood.filters.tree import ALWAYS
 from personhood.model import Person
-from personhood.store import person_search, property_filter
+from personhood.store import cohort_person, person_search, property_filter
 from personhood.store.person_filter import Conditions, Filter, holds_nul
 from personhood.store.person_search import CANDIDATES_MAX, has_trigrams
 
@@ -220,11 +220,31 @@ class Listing:
         if holds_nul(self.filter):
             return []
         if self.filter.search is None:
-            return await self.select(Part(behind=behind), limit, offset=offset)
+            if limit + offset > HELD_MAX or not await self.has_many_members():
+                return await self.select(Part(behind=behind), limit, offset=offset)
+            return (await self.walked(limit + offset, behind))[offset:]
         if limit + offset > HELD_MAX:
             part = Part(behind=behind, among=await self.matching())
             return await self.select(part, limit, offset=offset)
         return (await self.searched(limit + offset, behind))[offset:]
+
+    async def has_many_members(self) -> bool:
+        cohorts = self.asked.cohorts
+        return bool(cohorts) and await cohort_person.are_more(self.conn, cohorts, than=FEW)
+
+    async def walked(self, limit: int, behind: Mark | None) -> list[Row]:
+        """The first `limit` persons of a large cohort: soon found if they are among the newest."""
+        found: list[Row] = []
+        looked_at, window = 0, WINDOW
+        while looked_at < WALK_MAX and len(found) < limit:
+            until = await self.end(behind, window)
+            found += await self.select(Part(behind=behind, until=until), limit - len(found))
+            if until is None:
+                return found
+            looked_at, window, behind = looked_at + window, window * WINDOW_GROWTH, until
+        if len(found) < limit:
+            found += await self.select(Part(behind=behind), limit - len(found))
+        return found
 
     async def searched(self, limit: int, behind: Mark | None) -> list[Row]:
         """The first `limit` persons that match. Where many do, they are soon found among the
@@ -335,6 +355,8 @@ class Listing:
     def conditions(self, part: Part) -> sql.Composed:
         """Only what is asked for, so that each kind of list has the plan that fits it."""
         found: list[sql.Composable] = [*self.asked.conditions, self.bounds(part)]
+        if self.asked.members is not None and part.until is None:
+            found.append(self.asked.members)  # between two marks it is quicker to ask each person
         if part.among is not None:
             found.append(AMONG)
         elif self.filter.search is not None:

@@ -183,3 +183,23 @@ async def test_an_id_leads_to_the_root_of_its_person(pool: Pool, uuid: UUID) -> 
         assert owner.person.id == 7774
         assert await person_lookup.owner(conn, Name(1, 7775)) is None
         assert await person_lookup.owner(conn, Name(2, "id-7775-1")) is None
+
+
+@pytest.mark.parametrize("limit,offset", [(3, 0), (50, 0), (10, 45), (400, 0)])
+async def test_a_large_cohort_gives_the_page_that_a_small_one_gives(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, limit: int, offset: int
+) -> None:
+    """Among the newest some are members, so that walking ends early, in its last part, or never."""
+    some = Filter(properties=tree.Member(2))
+    async with pool.connection() as conn, conn.transaction(force_rollback=True):
+        await conn.execute("INSERT INTO cohort (id, project_id, name) VALUES (2, 1, 'more')")
+        await conn.execute(
+            "INSERT INTO cohort_person SELECT 2, n * 63 FROM generate_series(1, 300) AS n"
+        )
+        small = await person_page.page(conn, 1, some, limit=limit, offset=offset)
+        monkeypatch.setattr(person_page, "FEW", 10)
+        monkeypatch.setattr(person_page, "WINDOW", 100)
+        monkeypatch.setattr(person_page, "WALK_MAX", 2000)
+        large = await person_page.page(conn, 1, some, limit=limit, offset=offset)
+    assert large == small
+    assert len(large.persons) == min(limit, 300 - offset)
