@@ -94,7 +94,12 @@ def serving(
     Raises DidNotStart with what it said when it ends before it answers.
     """
     preset = {"PERSONHOOD_BOOTSTRAP_TOKEN": TOKEN, "PERSONHOOD_BOOTSTRAP_KEY": KEY}
-    with tempfile.NamedTemporaryFile("w", suffix=".log") as log:
+    with (
+        tempfile.NamedTemporaryFile("w", suffix=".log") as log,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+    ):
+        if "DATABASE_URL" in more:
+            preset["PERSONHOOD_DATA_DIR"] = folder  # of recordings alone
         process = subprocess.Popen(
             [sys.executable, *program, "serve", "--port", str(port), *arguments],
             env=environment(preset | more),

@@ -22,6 +22,7 @@ from tests.conftest import new_database
 from tests.server import TOKEN, Server, serving
 
 NOW = int(time.time() * 1000)
+HOUR = 3600 * 1000
 MASKED = {"type": 3, "timestamp": NOW + 900, "data": {"source": 5, "text": "***"}}
 CLICK = {"type": 3, "timestamp": NOW + 500, "data": {"source": 2, "type": 2}}
 META = {"type": 4, "timestamp": NOW, "data": {"href": " https://shop.example/ "}}
@@ -269,7 +270,7 @@ def test_nothing_is_kept_of_what_is_no_recording(replay: Replay) -> None:
         assert replay.post([snapshot(**{"$snapshot_data": items})]) == OK
     assert replay.post([snapshot(token="phc_nobody")]) == OK
     week = 7 * 24 * 3600 * 1000
-    for at in (NOW - week - 60_000, NOW + week + 60_000, 10**400, 1):
+    for at in (NOW - week - HOUR, NOW + week + HOUR, 10**400, 1):
         item = {"type": 3, "timestamp": at}
         assert replay.post([snapshot(**{"$snapshot_data": [META, item]})]) == OK
     types = [type for type, _ in replay.warnings()]
