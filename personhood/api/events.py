@@ -30,7 +30,7 @@ from personhood.store import event_page, property_filter
 from personhood.store.event_page import Listed, Sender, Stored
 
 OFFSET_MAX = 50_000
-PAGE_BYTES_MAX = 32 * 1024 * 1024  # of properties; a page ends with the event that goes over it
+PAGE_BYTES_MAX = 16 * 1024 * 1024  # of properties; a page ends with the event that goes over it
 TEXT_CHARACTERS_MAX = 1000
 AHEAD = timedelta(seconds=5)
 RECENT = timedelta(hours=24)

@@ -13,7 +13,6 @@ from msgspec import Raw, Struct
 from psycopg import AsyncConnection
 
 from personhood.errors import InvalidInput
-from personhood.identity.properties import Change, apply
 from personhood.model import Person, Properties
 from personhood.store import timeline
 from personhood.store.pool import encode
@@ -128,7 +127,9 @@ async def shown_at(conn: AsyncConnection, person: Person, runs: Sequence[Run]) -
             async for change in changes:
                 while left[-1] < change.version:
                     show(left.pop(), properties)
-                properties = apply(properties, Change(change.before, change.after))
+                for key in change.before.keys() - change.after.keys():
+                    properties.pop(key, None)
+                properties.update(change.after)
     for version in left:
         show(version, properties)
     return found
