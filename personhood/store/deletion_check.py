@@ -81,13 +81,13 @@ async def names_left(conn: AsyncConnection, deletion_id: int) -> int:
         SELECT count(*)
           FROM deletion_target
          CROSS JOIN LATERAL (
-               SELECT
+               SELECT ended_at
                  FROM distinct_id
                 WHERE id = deletion_target.distinct_id_id
-                  AND ended_at IS NOT NULL
                OFFSET 0
                ) AS named
          WHERE deletion_id = %(deletion_id)s
+           AND named.ended_at IS NOT NULL
         """,
         {"deletion_id": deletion_id},
     )

@@ -256,27 +256,37 @@ async def delete_warnings_by_person(conn: AsyncConnection, deletions: Sequence[i
 async def drop_nameless(conn: AsyncConnection, deletions: Sequence[int]) -> None:
     """Remove the rows of ended ids that neither an event nor a recording refers to (any more).
 
-    Only when nobody who read the ids before they ended can still write either: see `gate`.
+    Only when nobody who read the ids before they ended can still write either: see `gate`. Laterals
+    keep the planner from going by all names that have ended.
     """
     await conn.execute(
         """
+        WITH nameless AS MATERIALIZED (
+            SELECT ended.id
+              FROM deletion_target
+             CROSS JOIN LATERAL (
+                   SELECT id, ended_at
+                     FROM distinct_id
+                    WHERE id = deletion_target.distinct_id_id
+                   OFFSET 0
+                   ) AS ended
+             WHERE deletion_target.deletion_id = ANY(%(deletions)b::bigint[])
+               AND ended.ended_at IS NOT NULL
+               AND NOT EXISTS (SELECT
+                                 FROM event
+                                WHERE distinct_id_id = ended.id
+                               OFFSET 0)
+               AND NOT EXISTS (SELECT
+                                 FROM recording
+                                WHERE distinct_id_id = ended.id
+                               OFFSET 0)
+               AND NOT EXISTS (SELECT
+                                 FROM recording_block
+                                WHERE distinct_id_id = ended.id
+                               OFFSET 0)
+        )
         DELETE FROM distinct_id
-         USING deletion_target
-         WHERE deletion_target.deletion_id = ANY(%(deletions)b::bigint[])
-           AND distinct_id.id = deletion_target.distinct_id_id
-           AND distinct_id.ended_at IS NOT NULL
-           AND NOT EXISTS (SELECT
-                             FROM event
-                            WHERE distinct_id_id = distinct_id.id
-                           OFFSET 0)
-           AND NOT EXISTS (SELECT
-                             FROM recording
-                            WHERE distinct_id_id = distinct_id.id
-                           OFFSET 0)
-           AND NOT EXISTS (SELECT
-                             FROM recording_block
-                            WHERE distinct_id_id = distinct_id.id
-                           OFFSET 0)
+         WHERE id = ANY(ARRAY(SELECT id FROM nameless))
         """,
         {"deletions": list(deletions)},
     )
