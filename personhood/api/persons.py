@@ -6,6 +6,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from msgspec import UNSET, Struct, UnsetType
 
+from personhood.api import as_of as past
 from personhood.api import cursor as cursors
 from personhood.api import person_filter, tagged
 from personhood.api import persons_docs as docs
@@ -46,11 +47,19 @@ async def persons_list(
     cursor: Annotated[str | None, docs.CURSOR] = None,
     include_total: Annotated[str | None, docs.INCLUDE_TOTAL] = None,
     all: Annotated[str | None, docs.ALL] = None,
+    as_of: Annotated[str | None, docs.AS_OF] = None,
+    as_of_basis: Annotated[str | None, docs.AS_OF_BASIS] = None,
 ) -> PersonList | Streamed:
     project, page = request.auth.project, pages.page(limit, offset)
     filter = person_filter.filter_of(
         project, email=email, distinct_id=distinct_id, search=search, properties=properties
     )
+    if (moment := past.at(as_of, as_of_basis)) is not None:
+        if filter != Filter(distinct_id=filter.distinct_id) or page.offset or include_total:
+            raise InvalidInput(past.NO_FILTER, attr="as_of")
+        return await past.listed(
+            request, moment, distinct_id=filter.distinct_id, limit=page.limit, cursor=cursor
+        )
     if is_csv_wanted():
         return await export(request, filter, all=flag(all, attr="all"))
     counted = include_total is not None
@@ -188,8 +197,15 @@ async def looked_up(request: Asked, distinct_id: str, page: pages.Page) -> Perso
     },
 )
 async def persons_retrieve(
-    request: Asked, person_id: FromPath[str], *, if_none_match: tagged.IfNoneMatch = None
+    request: Asked,
+    person_id: FromPath[str],
+    *,
+    if_none_match: tagged.IfNoneMatch = None,
+    as_of: Annotated[str | None, docs.AS_OF] = None,
+    as_of_basis: Annotated[str | None, docs.AS_OF_BASIS] = None,
 ) -> Response[PersonDetail] | Response[None]:
+    if (moment := past.at(as_of, as_of_basis)) is not None:
+        return Response(await past.retrieved(request, person_id, moment))
     owner, project = await resolve(request, person_id), request.auth.project
     if tagged.is_known(request, owner.person):
         return tagged.not_modified(owner.person, project)

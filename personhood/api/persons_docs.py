@@ -180,14 +180,26 @@ OFFSET = QueryParameter(
 INCLUDE_TOTAL = QueryParameter(
     description="Add `count`, how many persons all pages hold. Being there is enough.",
 )
-FORMAT = QueryParameter(
-    name="format",
-    description="The form of the answer.",
-    schema_extra={"enum": ["json"], "default": "json"},
-)
-
 ALL_TOLD = "Of CSV only: all persons, also beyond 300,000."
 ALL = QueryParameter(description=ALL_TOLD, schema_extra={"type": "boolean", "default": False})
+
+AS_OF = QueryParameter(
+    description=(
+        "What was known at this moment, in ISO 8601 (UTC if it names no zone): persons with the "
+        "properties and distinct ids they had, also those that were merged into others since. "
+        "`last_seen_at` is not told of the past. A list goes by uuid then, up to 100 on a page, "
+        "which may end early while `next` leads on; of the filters it takes `distinct_id`. Who "
+        "was deleted is in no past."
+    ),
+    examples=[Example(value="2026-05-04T12:00:00Z")],
+)
+AS_OF_BASIS = QueryParameter(
+    description=(
+        "`recorded`: what had been applied here by then. `event`: what had happened by then, by "
+        "the times of events, also of those that came late."
+    ),
+    schema_extra={"enum": ["recorded", "event"], "default": "recorded"},
+)
 
 SEARCH_BODY_EXAMPLE = {
     "properties": {

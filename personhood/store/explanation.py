@@ -113,6 +113,7 @@ async def joins(
               LEFT JOIN person p ON p.id = l.person_id
               LEFT JOIN api_key k ON k.id = l.api_key_id
              WHERE l.project_id = %(project_id)s
+               AND l.kind IN ('created', 'attached')
                AND l.ids && %(ids)b::bigint[]
              ORDER BY l.recorded_at, l.version
             """,

@@ -283,3 +283,15 @@ async def undo(conn: AsyncConnection, project_id: int, split_id: int, *, version
         """,
         {"project_id": project_id, "split_id": split_id, "version": version},
     )
+
+
+async def forget_stand_ins(conn: AsyncConnection, split_id: int) -> None:
+    """Of a split that is undone: those are gone."""
+    await conn.execute(
+        """
+        DELETE FROM split_person
+         WHERE split_id = %(split_id)s
+           AND role = 'stand_in'
+        """,
+        {"split_id": split_id},
+    )

@@ -1,0 +1,201 @@
+"""`as_of` on reading and listing persons."""
+
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from personhood.capture.parse import Sent
+from personhood.model import Project
+from personhood.store.pool import Pool
+from personhood.verification import Verifier
+from tests.api.conftest import Client
+from tests.test_merges import identify, send, set_
+from tests.test_persons import sent
+
+PATH = "/api/projects/@current/persons"
+Snapshot = dict[str, dict[str, Any]]
+
+
+async def everybody(client: Client, query: str = "") -> Snapshot:
+    """All persons by uuid, with their ids in any order."""
+    found: Snapshot = {}
+    url: str | None = f"{PATH}/?cursor=&limit=3{query}"
+    while url is not None:
+        answer = await client.get(url)
+        assert answer.status_code == 200, answer.text
+        url = answer.json()["next"]
+        for row in answer.json()["results"]:
+            assert row["uuid"] not in found
+            row.pop("last_seen_at")
+            row["distinct_ids"] = sorted(row["distinct_ids"])
+            row.pop("name")
+            found[row["uuid"]] = row
+    return found
+
+
+async def now(pool: Pool) -> str:
+    async with pool.connection() as conn:
+        cursor = await conn.execute("SELECT clock_timestamp()")
+        [(moment,)] = await cursor.fetchall()
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+class History:
+    """Random things that happen to the persons of a few ids, and how they are seen after each."""
+
+    def __init__(self, client: Client, pool: Pool, shop: Project, *, seed: int) -> None:
+        self.client, self.pool, self.shop = client, pool, shop
+        self.chance = random.Random(seed)
+        self.names = [f"n{number}" for number in range(7)]
+        self.seen: list[tuple[str, Snapshot]] = []
+        self.done: set[str] = set()
+
+    async def go(self, steps: int) -> None:
+        verbs = [self.write, self.write, self.join, self.join, self.identify, self.patch,
+                 self.undo, self.split, self.rejoin]  # fmt: skip
+        for _ in range(steps):
+            verb = self.chance.choice(verbs)
+            if await verb() is not False:
+                self.done.add(verb.__name__)
+            self.seen.append((await now(self.pool), await everybody(self.client)))
+
+    async def write(self) -> None:
+        await send(self.pool, self.shop, set_(self.one(), n=self.chance.random(), x=1))
+
+    async def join(self) -> None:
+        event = sent("$merge_dangerously", self.one(), alias=self.one())
+        await send(self.pool, self.shop, event)
+
+    async def identify(self) -> None:
+        await send(self.pool, self.shop, identify(self.one(), self.one(), k=self.chance.random()))
+
+    async def patch(self) -> bool:
+        body = {"properties": {"by": self.chance.random()}}
+        answer = await self.client.patch(f"{PATH}/distinct_id:{self.one()}", json=body)
+        return answer.status_code == 200
+
+    async def undo(self) -> bool:
+        return await self.undo_any("merges")
+
+    async def rejoin(self) -> bool:
+        return await self.undo_any("splits")
+
+    async def undo_any(self, what: str) -> bool:
+        path = f"{PATH}/distinct_id:{self.one()}/{what}"
+        found = (await self.client.get(path)).json().get("results", [])
+        if not found:
+            return False
+        id = self.chance.choice(found)["id"]
+        return (await self.client.post(f"{path}/{id}/undo")).status_code == 200
+
+    async def split(self) -> bool:
+        body = {"distinct_ids_to_split": [self.one()]}
+        path = f"{PATH}/distinct_id:{body['distinct_ids_to_split'][0]}/split"
+        return (await self.client.post(path, json=body)).status_code == 200
+
+    def one(self) -> str:
+        return self.chance.choice(self.names)
+
+
+@pytest.mark.parametrize("seed", (1, 12, 14, 18))
+async def test_snapshots_of_a_random_history_are_what_as_of_tells(
+    client: Client, pool: Pool, shop: Project, seed: int
+) -> None:
+    history = History(client, pool, shop, seed=seed)
+    await history.go(40)
+    for moment, seen in history.seen:
+        assert await everybody(client, f"&as_of={moment}") == seen
+    for moment, seen in history.chance.sample(history.seen, 8):
+        for row in seen.values():
+            for name in (row["uuid"], *(f"distinct_id:{name}" for name in row["distinct_ids"])):
+                answer = await client.get(f"{PATH}/{name}?as_of={moment}")
+                assert answer.status_code == 200
+                assert answer.json()["uuid"] == row["uuid"]
+                assert answer.json()["properties"] == row["properties"]
+                assert sorted(answer.json()["distinct_ids"]) == row["distinct_ids"]
+    report = await Verifier(pool=pool).run()
+    assert report.findings == []
+
+
+async def test_by_the_times_of_events(client: Client, pool: Pool, shop: Project) -> None:
+    early, late = (datetime(2024, 1, day, tzinfo=UTC) for day in (1, 20))
+    await send(pool, shop, at(set_("u", plan="late"), late), at(set_("u", seats=1), early))
+    before = await now(pool)
+    await send(pool, shop, set_("a"), identify("u", "a"))
+    path = f"{PATH}/distinct_id:u?as_of="
+    event = (await client.get(f"{path}{before}&as_of_basis=recorded")).json()
+    assert {"plan", "seats"} <= event["properties"].keys()
+    answer = await client.get(f"{path}2024-01-21&as_of_basis=event")
+    assert answer.status_code == 200
+    assert answer.json()["distinct_ids"] == ["u"]
+    assert (await client.get(f"{path}2024-01-10&as_of_basis=event")).status_code == 404
+    assert (await client.get(f"{path}2024-01-21&as_of_basis=recorded")).status_code == 404
+
+
+def at(event: Sent, moment: datetime) -> Sent:
+    return msgspec.structs.replace(event, timestamp=moment)
+
+
+async def test_of_who_was_deleted_nothing_is_told(
+    client: Client, pool: Pool, shop: Project
+) -> None:
+    await send(pool, shop, set_("u", secret=1))
+    moment = await now(pool)
+    assert len(await everybody(client, f"&as_of={moment}")) == 1
+    assert (await client.delete(f"{PATH}/distinct_id:u")).status_code == 204
+    assert await everybody(client, f"&as_of={moment}") == {}
+    assert (await client.get(f"{PATH}/distinct_id:u?as_of={moment}")).status_code == 404
+
+
+async def test_a_list_of_one_distinct_id(client: Client, pool: Pool, shop: Project) -> None:
+    await send(pool, shop, set_("u", n=1), set_("a", n=2))
+    moment = await now(pool)
+    await send(pool, shop, identify("u", "a"))
+    [row] = (await client.get(f"{PATH}/?distinct_id=a&as_of={moment}")).json()["results"]
+    assert (row["properties"]["n"], row["distinct_ids"]) == (2, ["a"])
+    [row] = (await client.get(f"{PATH}/?distinct_id=a&as_of={await now(pool)}")).json()["results"]
+    assert row["properties"]["n"] == 1
+    assert (await client.get(f"{PATH}/?distinct_id=x&as_of={moment}")).json()["results"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "attr"),
+    [
+        ("as_of=yesterday", "as_of"),
+        ("as_of=", "as_of"),
+        ("as_of=0001-01-01T00:00:00%2B14:00", "as_of"),
+        ("as_of=2024-01-01&as_of_basis=wall", "as_of_basis"),
+        ("as_of_basis=event", "as_of_basis"),
+    ],
+)
+async def test_moments_that_are_none(
+    client: Client, pool: Pool, shop: Project, query: str, attr: str
+) -> None:
+    await send(pool, shop, set_("u"))
+    for path in (f"{PATH}/distinct_id:u", f"{PATH}/"):
+        answer = await client.get(f"{path}?{query}")
+        assert (answer.status_code, answer.json()["attr"]) == (400, attr)
+
+
+@pytest.mark.parametrize("query", ["search=x", "email=x", "offset=1", "include_total=true"])
+async def test_a_list_of_the_past_takes_no_other_filter(client: Client, query: str) -> None:
+    answer = await client.get(f"{PATH}/?as_of=2024-01-01&{query}")
+    assert (answer.status_code, answer.json()["attr"]) == (400, "as_of")
+    answer = await client.get(f"{PATH}/?as_of=2024-01-01&cursor=x")
+    assert (answer.status_code, answer.json()["attr"]) == (400, "cursor")
+
+
+async def test_another_projects_past_is_its_own(
+    client: Client, pool: Pool, shop: Project, other: Project
+) -> None:
+    await send(pool, shop, set_("u"))
+    moment = await now(pool)
+    [uuid] = await everybody(client, f"&as_of={moment}")
+    for name in (uuid, "distinct_id:u"):
+        path = f"/api/projects/{other.id}/persons/{name}?as_of={moment}"
+        assert (await client.get(path)).status_code == 404
+    theirs = await client.get(f"/api/environments/{other.id}/persons/?as_of={moment}")
+    assert theirs.json()["results"] == []
