@@ -77,7 +77,8 @@ def summed_up(named: Sequence["Named"], found: dict[Name, UUID], *, wish: Wish) 
     return BulkDeletion(
         persons_found=persons,
         persons_deleted=persons if wish.profile else 0,
-        persons_queued_for_deletion=0,
+        # With their profile persons go at once; else they wait for their recordings to go.
+        persons_queued_for_deletion=persons if wish.recordings and not wish.profile else 0,
         events_queued_for_deletion=wish.events and persons > 0,
         recordings_queued_for_deletion=wish.recordings and persons > 0,
         deletion_errors=[],

@@ -75,8 +75,9 @@ curl -X POST -H 'Authorization: Bearer phx_your_key' -H 'Content-Type: applicati
   'http://127.0.0.1:8000/api/projects/@current/persons/bulk_delete'
 ```
 
-Persons are gone when the answer is there, so none is ever queued; their events and recordings are
-queued where they were asked for. Only what was captured before the request is deleted. `results`
+Persons are gone when the answer is there: they are deleted, not queued. Their events and recordings are
+queued where they were asked for; persons that stay (`keep_person`) and whose recordings go count as
+queued for that. Only what was captured before the request is deleted. `results`
 tells of each id whether its person was `deleted`, only `found` (with `keep_person` or `dry_run`) or
 `not_found`. `dry_run` counts what would go, under `would_delete`, and changes nothing.
 

@@ -82,7 +82,6 @@ async def cohorts_persons(
     properties: Annotated[str | None, persons_docs.PROPERTIES] = None,
     limit: Annotated[str | None, persons_docs.LIMIT] = None,
     offset: Annotated[str | None, persons_docs.OFFSET] = None,
-    form: Annotated[str | None, persons_docs.FORMAT] = None,
 ) -> PersonList:
     page, project = pages.page(limit, offset), request.auth.project
     filter = person_filter.filter_of(project, search=search, properties=properties)

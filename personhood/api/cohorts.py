@@ -10,7 +10,7 @@ from msgspec import UNSET, structs
 from psycopg import AsyncConnection
 
 from personhood import cohorts
-from personhood.api import cohort_body, persons_docs
+from personhood.api import cohort_body
 from personhood.api import cohorts_docs as docs
 from personhood.api.asked import Asked, cause_of, pool_of, url_of
 from personhood.api.cohorts_docs import CohortDetail, CohortList, CohortMaker
@@ -46,7 +46,6 @@ async def cohorts_list(
     search: Annotated[str | None, docs.SEARCH] = None,
     limit: Annotated[str | None, docs.LIMIT] = None,
     offset: Annotated[str | None, docs.OFFSET] = None,
-    form: Annotated[str | None, persons_docs.FORMAT] = None,
 ) -> CohortList:
     page, project = pages.page(limit, offset), request.auth.project
     # PostgreSQL keeps no NUL, so such a text is in no name; U+FFFD stands for it there.

@@ -12,7 +12,6 @@ from litestar import get
 from msgspec import UNSET
 
 from personhood.api import ingestion_warnings_docs as docs
-from personhood.api import persons_docs
 from personhood.api.asked import Asked, pool_of, url_of
 from personhood.api.ingestion_warnings_docs import WarningList, WarningRow
 from personhood.api.schema import READ_ERRORS, Described, responses
@@ -43,7 +42,6 @@ async def ingestion_warnings_list(
     offset: Annotated[str | None, docs.OFFSET] = None,
     cursor: Annotated[str | None, docs.CURSOR] = None,
     include_total: Annotated[str | None, docs.INCLUDE_TOTAL] = None,
-    form: Annotated[str | None, persons_docs.FORMAT] = None,
 ) -> WarningList:
     page, project, count = pages.page(limit, offset), request.auth.project, UNSET
     if cursor and offset:

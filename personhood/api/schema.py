@@ -201,8 +201,8 @@ ERRORS: dict[int, tuple[str, Error]] = {
         ),
     ),
     503: (
-        "The database is away, or others have written the same for too long (`service_unavailable`); "
-        "or the query took too long and was stopped (`query_timeout`): ask for less. Try again after "
+        "The database is away, or others write the same for too long (`service_unavailable`), or "
+        "the query took too long and was stopped (`query_timeout`; ask for less). Try again after "
         "`Retry-After` seconds.",
         Error(
             "server_error",

@@ -122,6 +122,17 @@ async def test_flags_are_off(client: Client, people: People, flag: str) -> None:
         assert "dry_run" not in told
 
 
+@pytest.mark.parametrize("keep", [False, True])
+async def test_persons_that_stay_are_queued_for_their_recordings(
+    client: Client, people: People, keep: bool
+) -> None:
+    await people.add("ada")
+    body = {"distinct_ids": ["ada"], "keep_person": keep, "delete_recordings": True}
+    told = (await client.post(BULK, json=body)).json()
+    done = (told["persons_deleted"], told["persons_queued_for_deletion"])
+    assert done == ((0, 1) if keep else (1, 0))
+
+
 async def test_keep_person_only_finds(client: Client, people: People) -> None:
     await people.add("ada")
     body = {"distinct_ids": ["ada"], "keep_person": True, "delete_events": True}
