@@ -19,8 +19,10 @@ from bench.measure import Goal, Measurement, Result
 from bench.merge import IDS, Merge
 from bench.single import Single
 from bench.site import Site, site
+from bench.timeline import EVENTS, Timeline
 
-# By the name that `--only` knows; all but the merge are taken at every size.
+# By the name that `--only` knows; those of APART have a database of their own, the others are taken
+# at every size.
 MEASUREMENTS: dict[str, Sequence[Callable[[Site], Measurement]]] = {
     "ingest": [partial(Ingest, kind="plain"), partial(Ingest, kind="browser")],
     "single": [Single],
@@ -28,6 +30,11 @@ MEASUREMENTS: dict[str, Sequence[Callable[[Site], Measurement]]] = {
     "list": [partial(Listing, search=False), partial(Listing, search=True)],
     "export": [Export],
     "merge": [Merge],
+    "timeline": [Timeline],
+}
+APART = {
+    "merge": ("fill_ids.sql", 4, f"ids={IDS}"),
+    "timeline": ("fill_timeline.sql", 1, f"events={EVENTS}"),
 }
 PERSONS = 10_000
 ROUNDS = 3
@@ -55,7 +62,7 @@ def run(
     persons
         How many persons the database has; several sizes are measured in turn and compared.
     only
-        ingest, single, lookup, list, export, merge; all of them by default.
+        ingest, single, lookup, list, export, merge, timeline; all of them by default.
     rounds
         How often each measurement and its floors are taken.
     workers
@@ -75,7 +82,7 @@ def run(
 
 def series(names: Sequence[str], sizes: Sequence[int], workers: int) -> Iterator[list[Measurement]]:
     """Measurements that are taken in turn with one another: one kind, at every size."""
-    kinds = [make for name in names if name != "merge" for make in MEASUREMENTS[name]]
+    kinds = [make for name in names if name not in APART for make in MEASUREMENTS[name]]
     if kinds:
         with ExitStack() as stack:
             sites = [
@@ -86,9 +93,10 @@ def series(names: Sequence[str], sizes: Sequence[int], workers: int) -> Iterator
             ]
             for make in kinds:
                 yield [make(each) for each in sites]
-    if "merge" in names:
-        with site("fill_ids.sql", persons=4, variables=[f"ids={IDS}"], workers=workers) as each:
-            yield [make(each) for make in MEASUREMENTS["merge"]]
+    for name in [each for each in names if each in APART]:
+        script, persons, variable = APART[name]
+        with site(script, persons=persons, variables=[variable], workers=workers) as each:
+            yield [make(each) for make in MEASUREMENTS[name]]
 
 
 def take(measured: list[Measurement], taken: Taken, *, rounds: int) -> None:
