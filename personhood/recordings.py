@@ -22,7 +22,7 @@ from personhood import blobs
 from personhood.blobs import Blobs, BlobsAway
 from personhood.errors import NotFound, Overloaded
 from personhood.identity.distinct_id import person_uuid
-from personhood.model import DistinctId, Project, SessionBlock
+from personhood.model import DistinctId, Project, SessionBlock, Warning
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS
 from personhood.store import distinct_id, doomed_blob, gate, recording
 from personhood.store.pool import Pool
@@ -31,6 +31,7 @@ from personhood.store.recording import Stay
 EXPIRED_PER_STEP = 10
 DOOMED_PER_STEP = 1000
 GATE_WAIT_S = 2.0
+BLOCKS_MAX = 50_000  # of a session: one a second for most of a day
 # Whoever writes a blob has long been answered, or given up, by then.
 DOOMED_AGE_S = 3600.0
 
@@ -58,8 +59,10 @@ class Recorder:
 
     async def keep(
         self, project: Project, given: Sequence[SessionBlock], *, received_at: datetime
-    ) -> None:
-        """Returns when all of it is durable. Sent again, it changes nothing. Raises Overloaded."""
+    ) -> list[Warning]:
+        """Returns when all of it is durable: what could not be kept. Sent again, it changes
+        nothing. Raises Overloaded.
+        """
         paths = [blobs.new_path(project.id, received_at) for _ in given]
         async with self.pool.connection() as conn:
             await doomed_blob.insert_all(conn, paths)
@@ -75,8 +78,8 @@ class Recorder:
         for attempt in range(ATTEMPTS_MAX):
             try:
                 async with self.pool.connection() as conn, conn.transaction():
-                    await refer(conn, project, rows, retention=self.retention)
-                return
+                    left = await refer(conn, project, rows, retention=self.retention)
+                return [too_long(block, at=received_at) for block in left]
             except CONFLICTS:
                 await asyncio.sleep(BACKOFF_S * 2**attempt * random.random())
         raise Overloaded
@@ -88,8 +91,10 @@ async def refer(
     rows: Sequence[tuple[SessionBlock, str]],
     *,
     retention: timedelta,
-) -> None:
-    """Write the rows of blobs that are there. Of a block that is known the blob stays doomed."""
+) -> list[SessionBlock]:
+    """Write the rows of blobs that are there; tells which blocks their sessions have no room for.
+    The blob of one of these, or of a block that is known, stays doomed.
+    """
     # As for events: whoever deletes an id waits until what read it before has been written.
     await gate.enter(conn, project.id)
     # Not when it began to come in: whoever asks for a deletion until now finds all that is older.
@@ -97,6 +102,7 @@ async def refer(
     names = sorted({block.distinct_id for block, _ in rows})
     ids = {name: await row_of(conn, project, name) for name in names}
     spared: list[str] = []
+    left: list[SessionBlock] = []
     for block, path in sorted(rows, key=lambda row: row[0].session_id):
         stay = Stay(
             distinct_id_id=ids[block.distinct_id],
@@ -104,6 +110,9 @@ async def refer(
             expires_at=received_at + retention,
         )
         opened = await recording.open(conn, project.id, block, stay=stay)
+        if opened.number >= BLOCKS_MAX:
+            left.append(block)
+            continue
         digest = hashlib.sha256(block.lines).digest()
         if await recording.insert_block(
             conn, opened, block.recorded, stay=stay, path=path, digest=digest
@@ -113,6 +122,12 @@ async def refer(
     if await doomed_blob.spare_all(conn, spared) < len(spared):
         # It took so long that the blobs were swept away.
         raise Overloaded
+    return left
+
+
+def too_long(block: SessionBlock, *, at: datetime) -> Warning:
+    details = {"sessionId": block.session_id, "distinctId": block.distinct_id}
+    return Warning(type="replay_session_too_long", at=at, details=details)
 
 
 async def row_of(conn: AsyncConnection, project: Project, text: str) -> int:

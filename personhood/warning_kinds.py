@@ -51,7 +51,9 @@ _TYPES = {
         message_contained_no_valid_rrweb_events missing_session_id invalid_session_id
         missing_snapshot_data
         """,
-    ("replay", "warning"): "replay_lib_version_too_old message_timestamp_diff_too_large",
+    ("replay", "warning"): """
+        replay_lib_version_too_old message_timestamp_diff_too_large replay_session_too_long
+        """,
 }
 KINDS = {
     type: Kind(category, severity)

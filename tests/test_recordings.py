@@ -257,3 +257,14 @@ async def test_what_is_on_its_way_is_bounded(recorder: Recorder) -> None:
 async def test_unknown_sessions(pool: Pool, shop: Project, store: Blobs) -> None:
     with pytest.raises(NotFound):
         await recordings.delete(pool, store, shop, session_id="none")
+
+
+async def test_a_session_is_not_recorded_without_end(
+    pool: Pool, shop: Project, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings, "BLOCKS_MAX", 2)
+    for number in range(3):
+        given = [block("s-1", "ada", str(number))]
+        odd = await recorder.keep(shop, given, received_at=datetime.now(UTC))
+        assert [each.type for each in odd] == ["replay_session_too_long"] * (number == 2)
+    assert [row[1] for row in await sessions(pool)] == [2]

@@ -380,20 +380,21 @@ REPLACEMENT = "\ufffd"
 _HIGH, _LOW = rb"[dD][89abAB]..", rb"[dD][c-fC-F].."
 # Reading every escape is slow, so look first for one that may be a NUL or a lone surrogate. A
 # backslash before a surrogate may be escaped itself, which only reading in order can tell.
-_SUSPECT = re.compile(
-    rb"\\u0000"
-    rb"|\\u" + _HIGH + rb"(?!\\u" + _LOW + rb")"
+_SUSPECT_SURROGATE = (
+    rb"\\u" + _HIGH + rb"(?!\\u" + _LOW + rb")"
     rb"|\\u" + _LOW + rb"(?<!\\u" + _HIGH + rb"\\u" + _LOW + rb")"
-    rb"|\\\\u[dD]",
-    re.DOTALL,
+    rb"|\\\\u[dD]"
 )
+_LONE = re.compile(_SUSPECT_SURROGATE, re.DOTALL)
+_SUSPECT = re.compile(rb"\\u0000|" + _SUSPECT_SURROGATE, re.DOTALL)
 _ESCAPE = re.compile(
     rb"\\(?:u(?:(0000)|" + _HIGH + rb"\\u" + _LOW + rb"|([dD][89a-fA-F]..))|.)", re.DOTALL
 )
 
 
-def cleaned(body: bytes) -> bytes:
-    r"""`body` with \ufffd for each \u0000 and each surrogate without its other half."""
-    if b"\\" not in body or not _SUSPECT.search(body):
+def cleaned(body: bytes, *, nul: bool = True) -> bytes:
+    r"""`body` with \ufffd for each surrogate without its other half, and for \u0000 if `nul`."""
+    if b"\\" not in body or not (_SUSPECT if nul else _LONE).search(body):
         return body
-    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape.lastindex else escape[0], body)
+    last = 0 if nul else 1  # the group that is not replaced
+    return _ESCAPE.sub(lambda at: rb"\ufffd" if (at.lastindex or 0) > last else at[0], body)

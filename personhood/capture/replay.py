@@ -53,7 +53,7 @@ class Snapshots(Endpoint):
             async with state.recorder.room(size):
                 made, odd = await aside(size, gather)
                 if made:
-                    await state.recorder.keep(project, made, received_at=received_at)
+                    odd += await state.recorder.keep(project, made, received_at=received_at)
             if odd:
                 await state.ingester.ingest(project, [], odd, size=0)
         return BEACON if query.get("beacon") == "1" else OK

@@ -18,6 +18,7 @@ from personhood.capture.parse import (
     check_nesting,
     check_size,
     checked_token,
+    cleaned,
 )
 from personhood.errors import BadCapture, CaptureTooLarge, TokenRefused
 from personhood.identity.distinct_id import text_of
@@ -62,7 +63,7 @@ def parse(body: bytes, *, user_agent: str | None = None) -> Snapshots:
     if body.count(b"{") > OBJECTS_MAX:
         raise CaptureTooLarge
     try:
-        token, events = shaped(body.lstrip(b" \t\r\n"))
+        token, events = shaped(cleaned(body, nul=False).lstrip(b" \t\r\n"))
         if not events:
             raise BadCapture("request holds no event")
         if any(each.event is None for each in events):

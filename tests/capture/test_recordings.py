@@ -288,10 +288,14 @@ def test_odd_events_are_kept_and_cost_nothing(replay: Replay) -> None:
         {"type": 3, "timestamp": NOW + 0.5, "data": "text"},
         {"timestamp": NOW, "data": {"href": "a\u0000b"}},
         {"type": 6, "timestamp": NOW, "data": {"plugin": "rrweb/console@1", "payload": 7}},
+        {"type": 4, "timestamp": NOW, "data": {"href": "lone \ud800"}},
     ]
     assert replay.post(json.dumps([snapshot(**{"$snapshot_data": odd})], indent=2).encode()) == OK
+    odd[-1]["data"]["href"] = "lone \ufffd"
     assert [item for _, item in replay.lines()] == odd
-    assert replay.only("events", "urls") == (4, ["a\ufffdb"])
+    assert replay.only("events", "urls") == (5, ["a\ufffdb", "lone \ufffd"])
+    lone = json.dumps([snapshot(**{"$lib": "lone \ud800"})]).encode()
+    assert replay.post(lone) == OK
 
 
 def test_what_was_answered_survives_kill_9(database: str, data_dir: Path) -> None:
