@@ -238,6 +238,13 @@ async def candidates(conn: AsyncConnection, project_id: int, name_id: int) -> li
                      FROM split_person part
                      JOIN split ON split.id = part.split_id
                     WHERE part.person_id = way.id
+                    UNION ALL
+                   SELECT part.person_id
+                     FROM split
+                     JOIN split_person part ON part.split_id = split.id
+                    WHERE split.person_id = way.id
+                      AND split.undone_at IS NOT NULL
+                      AND part.role = 'moved'
                    ) AS above
         )
         SELECT person.id

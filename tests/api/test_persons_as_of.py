@@ -100,7 +100,7 @@ class History:
         return self.chance.choice(self.names)
 
 
-@pytest.mark.parametrize("seed", (1, 12, 14, 18))
+@pytest.mark.parametrize("seed", (1, 12, 14, 18, 29))
 async def test_snapshots_of_a_random_history_are_what_as_of_tells(
     client: Client, pool: Pool, shop: Project, seed: int
 ) -> None:
