@@ -72,7 +72,7 @@ async def gather(
     while fresh:
         known.nodes |= fresh
         unread = sorted({id for id, _ in fresh} - known.steps.keys())
-        await read(conn, project_id, known, unread, at=at)
+        await read(conn, project_id, known, person_ids=unread, at=at)
         fresh = {
             (step.source_id, step.version)
             for id, below in fresh
@@ -84,7 +84,7 @@ async def gather(
 
 
 async def read(
-    conn: AsyncConnection, project_id: int, known: Known, person_ids: Sequence[int], *, at: At
+    conn: AsyncConnection, project_id: int, known: Known, *, person_ids: Sequence[int], at: At
 ) -> None:
     known.steps |= {id: [] for id in person_ids}
     moves = await store.moves(conn, project_id, person_ids, at=at)

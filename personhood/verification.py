@@ -148,12 +148,8 @@ class Verifier(Struct, kw_only=True):
 
     async def traces(self) -> None:
         """What completed deletions left behind, by the registry of tables."""
-        async with self.pool.connection() as conn:
-            await conn.execute("SELECT set_config('work_mem', %s, false)", [TRACE_MEMORY])
-            try:
-                found = await trace.of_nobody(conn)
-            finally:
-                await conn.execute("RESET work_mem")
+        async with self.pool.connection() as conn, store.memory(conn, TRACE_MEMORY):
+            found = await trace.of_nobody(conn)
         for each in found:
             told = f"{each.rows:,} rows refer by {each.column} to what is no more"
             await self.note(

@@ -51,11 +51,10 @@ async def tables(conn: AsyncConnection) -> list[TableSize]:
                    sum(pg_total_relation_size(part.relid))::bigint AS bytes,
                    sum(pg_indexes_size(part.relid))::bigint AS index_bytes
               FROM pg_class root
-             CROSS JOIN LATERAL pg_partition_tree(root.oid) AS tree
-             CROSS JOIN LATERAL (SELECT coalesce(tree.relid, root.oid) AS relid) AS part
+             CROSS JOIN LATERAL pg_partition_tree(root.oid) AS part
              WHERE root.relnamespace = current_schema()::regnamespace
                AND root.relkind = 'p'
-               AND tree.isleaf
+               AND part.isleaf
              GROUP BY root.relname
              UNION ALL
             SELECT relname, pg_total_relation_size(oid), pg_indexes_size(oid)

@@ -4,6 +4,7 @@ Without a project, those of all projects. Each batch is found by a primary key.
 """
 
 from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import asynccontextmanager
 
 from msgspec import Struct
 from psycopg import AsyncConnection
@@ -51,6 +52,17 @@ async def begin(conn: AsyncConnection) -> None:
     """Let the transaction that has just begun see one moment, for as long as it takes."""
     await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     await conn.execute("SET LOCAL statement_timeout = 0")
+
+
+@asynccontextmanager
+async def memory(conn: AsyncConnection, size: str) -> AsyncGenerator[None, None]:
+    """Let each statement hold more in memory than usual, while the block lasts."""
+    await conn.execute("SELECT set_config('work_mem', %(size)s, false)", {"size": size})
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            await conn.execute("RESET work_mem")
 
 
 async def person_count(conn: AsyncConnection, project_id: int | None) -> int:
