@@ -63,11 +63,17 @@ async def gave(conn: AsyncConnection, project_id: int, versions: Mapping[int, in
         """
         SELECT DISTINCT l.source_id
           FROM unnest(%(persons)b::bigint[], %(versions)b::bigint[]) AS t (person_id, version)
-          JOIN ledger l ON l.person_id = t.person_id AND l.version > t.version
-         WHERE l.project_id = %(project_id)s
-           AND l.kind = 'merged'
-           AND l.after IS NOT NULL
-           AND l.source_id IS NOT NULL
+         CROSS JOIN LATERAL (
+               SELECT source_id
+                 FROM ledger
+                WHERE project_id = %(project_id)s
+                  AND person_id = t.person_id
+                  AND version > t.version
+                  AND kind = 'merged'
+                  AND after IS NOT NULL
+                  AND source_id IS NOT NULL
+               OFFSET 0
+               ) AS l
         """,
         {
             "project_id": project_id,
@@ -93,13 +99,30 @@ async def since(
                           WHERE e.properties -> '$set_once' ? key
                             AND (e.properties -> '$set' ? key) IS NOT TRUE) AS once
               FROM unnest(%(persons)b::bigint[], %(versions)b::bigint[]) AS t (person_id, version)
-              JOIN ledger l ON l.person_id = t.person_id AND l.version > t.version
-              LEFT JOIN event_key k ON k.project_id = l.project_id AND k.uuid = l.event_uuid
-              LEFT JOIN event e ON e.distinct_id_id = k.distinct_id_id
-                               AND e.timestamp = k.timestamp
-                               AND e.uuid = k.uuid
-             WHERE l.project_id = %(project_id)s
-               AND (l.before IS NOT NULL OR l.after IS NOT NULL OR l.kind IN ('split', 'undone'))
+             CROSS JOIN LATERAL (
+                   SELECT person_id, version, kind, at, event_uuid, source_id, before, after
+                     FROM ledger
+                    WHERE project_id = %(project_id)s
+                      AND person_id = t.person_id
+                      AND version > t.version
+                      AND (before IS NOT NULL OR after IS NOT NULL OR kind IN ('split', 'undone'))
+                   OFFSET 0
+                   ) AS l
+              LEFT JOIN LATERAL (
+                   SELECT found.properties
+                     FROM event_key
+                    CROSS JOIN LATERAL (
+                          SELECT properties
+                            FROM event
+                           WHERE distinct_id_id = event_key.distinct_id_id
+                             AND timestamp = event_key.timestamp
+                             AND uuid = event_key.uuid
+                          OFFSET 0
+                          ) AS found
+                    WHERE event_key.project_id = %(project_id)s
+                      AND event_key.uuid = l.event_uuid
+                   OFFSET 0
+                   ) AS e ON true
              ORDER BY l.person_id, l.version
             """,
             {
