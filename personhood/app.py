@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from litestar import Litestar
 from litestar.types import ASGIApp
@@ -45,47 +46,13 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
 
     Events have connections of their own, so that nothing that the API does keeps them waiting.
     """
-
-    stored = blobs.opened(settings.blob_url, settings.data_dir)
-
-    @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with (
-            pool(
-                database_url,
-                size=settings.pool_size,
-                statement_timeout_s=settings.statement_timeout_s,
-                lock_timeout_s=settings.lock_timeout_s,
-            ) as opened,
-            pool(
-                database_url,
-                size=settings.ingest_pool_size,
-                lock_timeout_s=settings.lock_timeout_s,
-            ) as ingest_pool,
-            pool(database_url, size=JOBS_POOL_SIZE, ready=0) as jobs_pool,
-            Ingester(ingest_pool, queue_bytes=settings.ingest_queue_bytes, lanes=LANES) as ingester,
-            working(settings, database_url, jobs_pool) as jobs,
-        ):
-            app.state.enqueue = deletions.enqueuing(jobs, settings)
-            app.state.enqueue_bulk = bulk_deletions.enqueuing(jobs)
-            app.state.pool = opened
-            app.state.ingest_pool = ingest_pool
-            async with ingest_pool.connection() as conn:
-                await event.make_partition(conn, event.month_of(datetime.now(UTC)))
-            app.state.ingester = ingester
-            app.state.projects = Projects(ingest_pool)
-            app.state.blobs = stored
-            app.state.recorder = recorder(settings, ingest_pool, stored)
-            app.state.lookups = lookups(opened)
-            yield
-
     app = Litestar(
         route_handlers=[
             *capture_routes.route_handlers,
             *health.route_handlers,
             *routes.route_handlers,
         ],
-        lifespan=[lifespan],
+        lifespan=[partial(running, settings=settings, database_url=database_url)],
         exception_handlers=exception_handlers,
         openapi_config=schema.openapi_config({capture_docs.TAG: capture_docs.TAG_TEXT}),
         request_max_body_size=REQUEST_BODY_BYTES_MAX,
@@ -93,8 +60,41 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
     )
     app.asgi_handler = Headed(Segmented(Negotiated(app.asgi_handler)))
     app.state.settings = settings
+    app.state.blobs = blobs.opened(settings.blob_url, settings.data_dir)
     app.state.limits = throttle.limits_of(settings)
     return app
+
+
+@asynccontextmanager
+async def running(app: Litestar, *, settings: Settings, database_url: str) -> AsyncIterator[None]:
+    """Have for as long as the application runs what it needs for that."""
+    async with (
+        pool(
+            database_url,
+            size=settings.pool_size,
+            statement_timeout_s=settings.statement_timeout_s,
+            lock_timeout_s=settings.lock_timeout_s,
+        ) as opened,
+        pool(
+            database_url,
+            size=settings.ingest_pool_size,
+            lock_timeout_s=settings.lock_timeout_s,
+        ) as ingest_pool,
+        pool(database_url, size=JOBS_POOL_SIZE, ready=0) as jobs_pool,
+        Ingester(ingest_pool, queue_bytes=settings.ingest_queue_bytes, lanes=LANES) as ingester,
+        working(settings, database_url, jobs_pool) as jobs,
+    ):
+        app.state.enqueue = deletions.enqueuing(jobs, settings)
+        app.state.enqueue_bulk = bulk_deletions.enqueuing(jobs)
+        app.state.pool = opened
+        app.state.ingest_pool = ingest_pool
+        async with ingest_pool.connection() as conn:
+            await event.make_partition(conn, event.month_of(datetime.now(UTC)))
+        app.state.ingester = ingester
+        app.state.projects = Projects(ingest_pool)
+        app.state.recorder = recorder(settings, ingest_pool, app.state.blobs)
+        app.state.lookups = lookups(opened)
+        yield
 
 
 def recorder(settings: Settings, pool: Pool, stored: blobs.Blobs) -> Recorder:
