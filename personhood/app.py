@@ -33,7 +33,7 @@ REQUEST_BODY_BYTES_MAX = 32 * 1024 * 1024
 
 # Two keep the processor busy while the database is, and the database while the processor is.
 LANES = 2
-JOBS_POOL_SIZE = 4  # a deletion may need two at once
+JOBS_POOL_SIZE = 6  # a deletion may need two at once, one of many three
 
 
 def served(settings: Settings, database_url: str) -> ASGIApp:

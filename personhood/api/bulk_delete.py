@@ -10,7 +10,7 @@ from litestar import post
 
 from personhood import deletions
 from personhood.api import bulk_delete_docs as docs
-from personhood.api import deletions_docs, throttle
+from personhood.api import bulk_deletions, deletions_docs, throttle
 from personhood.api.asked import Asked, enqueue_of, pool_of
 from personhood.api.bulk_delete_docs import IDS_MAX, BulkDeletion, Happened, Result
 from personhood.api.deletions import extent, wanted
@@ -19,6 +19,7 @@ from personhood.deletions import Name
 from personhood.errors import InvalidInput
 from personhood.http import json_body
 from personhood.model import JSON, Properties, Wish
+from personhood.store.person_filter import Filter
 
 NO_WORDS = {"", "0", "false"}
 
@@ -46,7 +47,6 @@ async def persons_bulk_delete(
 ) -> BulkDeletion:
     at = datetime.now(UTC)
     body = await json_body.read(request)
-    named = names(body, ids=ids, distinct_ids=distinct_ids)
 
     def asked(name: str, in_query: str | None) -> bool:
         return is_on(body[name]) if name in body else is_on(in_query, bare=True)
@@ -56,6 +56,12 @@ async def persons_bulk_delete(
         recordings=asked("delete_recordings", delete_recordings),
         profile=not asked("keep_person", keep_person),
     )
+    filter = bulk_deletions.filter_in(body, request.auth.project)
+    if filter is not None:
+        if any([body.get("ids"), body.get("distinct_ids"), ids, distinct_ids]):
+            raise InvalidInput(docs.FILTER_AND_IDS)
+        return await such_as(request, filter, wish=wish, at=at, dry_run=asked("dry_run", dry_run))
+    named = names(body, ids=ids, distinct_ids=distinct_ids)
     asked_for = wanted(
         request,
         list(dict.fromkeys(name for _, name in named if name is not None)),
@@ -69,6 +75,31 @@ async def persons_bulk_delete(
         return msgspec.structs.replace(summary, dry_run=True, would_delete=extent(seen))
     outcome = await deletions.delete(pool, project, asked_for, enqueue=enqueue_of(request))
     return summed_up(named, outcome.found, wish=wish)
+
+
+async def such_as(
+    request: Asked, filter: Filter, *, wish: Wish, at: datetime, dry_run: bool
+) -> BulkDeletion:
+    """Queue all persons that a filter finds, or count them."""
+    if dry_run:
+        seen = await bulk_deletions.foreseen(request, filter, wish=wish, at=at)
+        many = queued(seen.persons, wish=Wish())
+        return msgspec.structs.replace(many, dry_run=True, would_delete=extent(seen))
+    made = await bulk_deletions.ask(request, filter, wish=wish, at=at)
+    many = queued(made.persons, wish=wish)
+    return msgspec.structs.replace(many, bulk_deletion=bulk_deletions.detail(made))
+
+
+def queued(persons: int, *, wish: Wish) -> BulkDeletion:
+    return BulkDeletion(
+        persons_found=persons,
+        persons_deleted=0,
+        persons_queued_for_deletion=persons if wish.profile or wish.recordings else 0,
+        events_queued_for_deletion=wish.events and persons > 0,
+        recordings_queued_for_deletion=wish.recordings and persons > 0,
+        deletion_errors=[],
+        results=[],
+    )
 
 
 def summed_up(named: Sequence["Named"], found: dict[Name, UUID], *, wish: Wish) -> BulkDeletion:

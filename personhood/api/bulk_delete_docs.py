@@ -8,8 +8,9 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import QueryParameter
 from msgspec import UNSET, Struct, UnsetType
 
+from personhood.api.bulk_deletions_docs import ManyDeletion
 from personhood.api.deletions_docs import FLAG_FIELDS, Extent
-from personhood.api.persons_docs import EMAIL_ADDRESS, PERSON
+from personhood.api.persons_docs import EMAIL_ADDRESS, PERSON, SEARCH_BODY
 from personhood.http.envelope import Error
 from personhood.model import JSON
 
@@ -18,6 +19,7 @@ IDS_MAX = 1000
 BOTH = "You must provide either distinct_ids or ids, not both"
 TOO_MANY_DISTINCT_IDS = f"You can only pass {IDS_MAX} distinct_ids in one call"
 TOO_MANY_IDS = f"You can only pass {IDS_MAX} ids in one call"
+FILTER_AND_IDS = "You must provide either ids or a filter, not both"
 NEITHER = "You need to specify either distinct_ids or ids"
 
 
@@ -49,6 +51,7 @@ class BulkDeletion(Struct, frozen=True, kw_only=True):
     results: list[Result]
     dry_run: bool | UnsetType = UNSET
     would_delete: Extent | UnsetType = UNSET
+    bulk_deletion: ManyDeletion | UnsetType = UNSET
 
 
 DONE = BulkDeletion(
@@ -75,9 +78,21 @@ curl -X POST -H 'Authorization: Bearer phx_your_key' -H 'Content-Type: applicati
   'http://127.0.0.1:8000/api/projects/@current/persons/bulk_delete'
 ```
 
-Persons are gone when the answer is there: they are deleted, not queued. Their events and recordings are
-queued where they were asked for; persons that stay (`keep_person`) and whose recordings go count as
-queued for that. Only what was captured before the request is deleted. `results`
+Instead of ids a body may have a filter: `properties`, `search` and `email` as
+`POST /persons/search` takes them, and `cohort`, a cohort's number. Then all persons that it finds
+now are queued, however many, and deleted as soon as can be; `bulk_deletion` tells the `id` by which
+`GET /persons/bulk_delete/:id` says how far that is. Filters that are incomplete, or that ask for
+nothing, are refused. Count with `dry_run` first.
+
+```sh
+curl -X POST -H 'Authorization: Bearer phx_your_key' -H 'Content-Type: application/json' \\
+  -d '{{"properties": [{{"key": "plan", "value": "trial", "type": "person"}}], "dry_run": true}}' \\
+  'http://127.0.0.1:8000/api/projects/@current/persons/bulk_delete'
+```
+
+Persons named by ids are gone when the answer is there: they are deleted, not queued. Their events
+and recordings are queued where they were asked for; who stays (`keep_person`) while recordings go
+counts as queued for that. Only what was captured before the request is deleted. `results`
 tells of each id whether its person was `deleted`, only `found` (with `keep_person` or `dry_run`) or
 `not_found`. `dry_run` counts what would go, under `would_delete`, and changes nothing.
 
@@ -97,6 +112,7 @@ DISTINCT_IDS = QueryParameter(
     ),
     schema_extra={"type": "array", "items": {"type": "string"}},
 )
+FILTERS = SEARCH_BODY.properties or {}
 BODY = Schema(
     type=OpenAPIType.OBJECT,
     properties={
@@ -112,6 +128,10 @@ BODY = Schema(
             max_items=IDS_MAX,
             description="Distinct ids of persons.",
         ),
+        "properties": FILTERS["properties"],
+        "search": FILTERS["search"],
+        "email": FILTERS["email"],
+        "cohort": Schema(type=OpenAPIType.INTEGER, description="Number of a cohort."),
         **FLAG_FIELDS,
     },
 )

@@ -11,6 +11,7 @@ from personhood.api import (
     actors,
     batch,
     bulk_delete,
+    bulk_deletions,
     cohort_persons,
     cohorts,
     deletion_status,
@@ -53,6 +54,8 @@ PERSONS: list[ControllerRouterHandler] = [
     deletions.persons_delete_events,  # POST  /:id/delete_events
     deletions.persons_delete_recordings,  # POST /:id/delete_recordings
     bulk_delete.persons_bulk_delete,  # POST  /bulk_delete
+    bulk_deletions.bulk_deletions_retrieve,  # GET /bulk_delete/:id
+    bulk_deletions.bulk_deletions_cancel,  # POST /bulk_delete/:id/cancel
     deletion_status.persons_deletion_status,  # GET /deletion_status
     history.persons_history,  #   GET         /:id/history
     explain.persons_explain,  #   GET         /:id/explain

@@ -9,13 +9,13 @@ import structlog
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 
-from personhood.jobs import deletions, stalled, sweep
+from personhood.jobs import bulk_deletions, deletions, stalled, sweep
 from personhood.settings import Settings
 from personhood.store.pool import WAIT_S, Pool
 
 log = structlog.get_logger(__name__)
 
-CONNECTIONS_MAX = 4
+CONNECTIONS_MAX = 5
 DEFAULT = "default"
 RESTART_PAUSE_S = 2
 GRACE_S = 10  # how long a running job may go on when the server stops
@@ -34,6 +34,7 @@ def queue(database_url: str) -> App:
     app = App(connector=connector)
     sweep.register(app)
     deletions.register(app)
+    bulk_deletions.register(app)
     return app
 
 
@@ -44,7 +45,7 @@ async def working(settings: Settings, database_url: str, pool: Pool) -> AsyncIte
         context = {"settings": settings, "pool": pool}
         tasks = [
             asyncio.create_task(work_on(app, context, queue=name), name=f"jobs: {name}")
-            for name in (DEFAULT, deletions.QUEUE)
+            for name in (DEFAULT, deletions.QUEUE, bulk_deletions.QUEUE)
         ]
         tasks.append(asyncio.create_task(stalled.watch(app), name="jobs: stalled ones"))
         try:

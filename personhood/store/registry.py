@@ -142,6 +142,9 @@ TABLES: Mapping[str, Table] = {
     "deletion_neighbour": Table(
         Fate.WHEN_COMPLETED, {"person_id": Holds.PERSON}, others=("deletion_id",)
     ),
+    "bulk_deletion_person": Table(
+        Fate.WHEN_COMPLETED, {"person_id": Holds.PERSON}, others=("bulk_deletion_id",)
+    ),
     "deletion": Table(
         Fate.RECORD,
         {"person_id": Holds.PERSON, "person_uuid": Holds.PERSON_UUID},
@@ -169,6 +172,7 @@ NOTHING: Mapping[str, str] = {
     "group_type": "names of kinds of groups",
     "group": "groups are companies, teams …; what they are called and have is not a person's",
     "cohort": "names and filters that somebody wrote",
+    "bulk_deletion": "numbers; what the filter asked for is not kept",
     "deletion_count": "numbers",
     "doomed_blob": "random names of blobs that are to be removed",
     "idempotency": "hashes, and answers that only the client who was given them can read",

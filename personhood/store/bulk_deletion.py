@@ -1,0 +1,245 @@
+"""Deletions of all that a filter found: whom they are still about, and how far they are."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from personhood.model import Cause, DeletionState, Wish
+
+FAILURE_CHARACTERS_MAX = 500
+
+
+class BulkDeletion(Struct, frozen=True, kw_only=True):
+    """Of the `persons` found, `done` were dealt with and `missing` were gone or merged by then."""
+
+    id: int
+    uuid: UUID
+    project_id: int
+    profile: bool
+    events: bool
+    recordings: bool
+    requested_at: datetime
+    state: DeletionState
+    persons: int
+    done: int
+    missing: int
+    api_key_id: int | None = None
+    request_id: UUID | None = None
+    failure: str | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+async def insert(
+    conn: AsyncConnection, project_id: int, *, wish: Wish, by: Cause, at: datetime
+) -> int:
+    """A new one, which is about nobody yet."""
+    cursor = await conn.execute(
+        """
+        INSERT INTO bulk_deletion (project_id, profile, events, recordings, requested_at,
+                                   api_key_id, request_id, state)
+        VALUES (%(project_id)s, %(profile)s, %(events)s, %(recordings)s, %(at)s,
+                %(api_key_id)s, %(request_id)s, 'queued')
+        RETURNING id
+        """,
+        {
+            "project_id": project_id,
+            "profile": wish.profile,
+            "events": wish.events,
+            "recordings": wish.recordings,
+            "at": at,
+            "api_key_id": by.api_key_id,
+            "request_id": by.request_id,
+        },
+    )
+    row = await cursor.fetchone()
+    assert row is not None, "INSERT … RETURNING gives its row"
+    return row[0]
+
+
+async def add(conn: AsyncConnection, id: int, person_ids: Sequence[int]) -> None:
+    await conn.execute(
+        """
+        INSERT INTO bulk_deletion_person (bulk_deletion_id, person_id)
+        SELECT %(id)s, unnest(%(person_ids)b::bigint[])
+        ON CONFLICT DO NOTHING
+        """,
+        {"id": id, "person_ids": list(person_ids)},
+    )
+
+
+async def count(conn: AsyncConnection, id: int) -> None:
+    """Note how many it is about, when all are in."""
+    await conn.execute(
+        """
+        UPDATE bulk_deletion
+           SET persons = (SELECT count(*)
+                            FROM bulk_deletion_person
+                           WHERE bulk_deletion_id = %(id)s)
+         WHERE id = %(id)s
+        """,
+        {"id": id},
+    )
+
+
+async def by_uuid(conn: AsyncConnection, project_id: int, uuid: UUID) -> BulkDeletion | None:
+    async with conn.cursor(row_factory=class_row(BulkDeletion)) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, uuid, project_id, profile, events, recordings, requested_at, state, persons,
+                   done, missing, api_key_id, request_id, failure, started_at, completed_at
+              FROM bulk_deletion
+             WHERE project_id = %(project_id)s
+               AND uuid = %(uuid)s
+            """,
+            {"project_id": project_id, "uuid": uuid},
+        )
+        return await cursor.fetchone()
+
+
+async def by_id(conn: AsyncConnection, id: int) -> BulkDeletion | None:
+    async with conn.cursor(row_factory=class_row(BulkDeletion)) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, uuid, project_id, profile, events, recordings, requested_at, state, persons,
+                   done, missing, api_key_id, request_id, failure, started_at, completed_at
+              FROM bulk_deletion
+             WHERE id = %(id)s
+            """,
+            {"id": id},
+        )
+        return await cursor.fetchone()
+
+
+async def begin(conn: AsyncConnection, id: int) -> bool:
+    """Let it be running; False when it is closed."""
+    cursor = await conn.execute(
+        """
+        UPDATE bulk_deletion
+           SET state = 'running', started_at = coalesce(started_at, now())
+         WHERE id = %(id)s
+           AND state IN ('queued', 'running')
+        """,
+        {"id": id},
+    )
+    return cursor.rowcount == 1
+
+
+async def hold(conn: AsyncConnection, id: int) -> bool:
+    """Be the only one to run it, until `release` or the connection's end."""
+    cursor = await conn.execute(
+        "SELECT pg_try_advisory_lock(hashtextextended('personhood bulk deletion', %(id)s))",
+        {"id": id},
+    )
+    return await cursor.fetchone() == (True,)
+
+
+async def release(conn: AsyncConnection, id: int) -> None:
+    await conn.execute(
+        "SELECT pg_advisory_unlock(hashtextextended('personhood bulk deletion', %(id)s))",
+        {"id": id},
+    )
+
+
+async def take(conn: AsyncConnection, id: int, *, most: int) -> list[int]:
+    """The next persons that nobody else takes; they are off the list with this transaction. None
+    when it was cancelled."""
+    cursor = await conn.execute(
+        """
+        WITH next AS MATERIALIZED (
+            SELECT bulk_deletion_id, person_id
+              FROM bulk_deletion_person
+             WHERE bulk_deletion_id = (SELECT id
+                                         FROM bulk_deletion
+                                        WHERE id = %(id)s
+                                          AND state = 'running')
+             ORDER BY person_id
+             LIMIT %(most)s
+               FOR UPDATE SKIP LOCKED
+        )
+        DELETE FROM bulk_deletion_person
+         USING next
+         WHERE bulk_deletion_person.bulk_deletion_id = next.bulk_deletion_id
+           AND bulk_deletion_person.person_id = next.person_id
+        RETURNING bulk_deletion_person.person_id
+        """,
+        {"id": id, "most": most},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def add_done(conn: AsyncConnection, id: int, *, done: int, missing: int) -> None:
+    await conn.execute(
+        """
+        UPDATE bulk_deletion
+           SET done = done + %(done)s, missing = missing + %(missing)s, failure = NULL
+         WHERE id = %(id)s
+        """,
+        {"id": id, "done": done, "missing": missing},
+    )
+
+
+async def fail(conn: AsyncConnection, id: int, *, reason: str) -> None:
+    """Note what went wrong; it is tried again."""
+    await conn.execute(
+        "UPDATE bulk_deletion SET failure = %(reason)s WHERE id = %(id)s AND state = 'running'",
+        {"id": id, "reason": reason[:FAILURE_CHARACTERS_MAX]},
+    )
+
+
+async def complete(conn: AsyncConnection, id: int) -> None:
+    await conn.execute(
+        """
+        UPDATE bulk_deletion
+           SET state = 'completed', completed_at = now()
+         WHERE id = %(id)s
+           AND state = 'running'
+        """,
+        {"id": id},
+    )
+
+
+async def cancel(conn: AsyncConnection, id: int) -> bool:
+    """Call off what is still to come; False when nothing is."""
+    cursor = await conn.execute(
+        """
+        WITH called_off AS (
+            UPDATE bulk_deletion
+               SET state = 'cancelled', completed_at = now()
+             WHERE id = %(id)s
+               AND state IN ('queued', 'running')
+            RETURNING id
+        ),
+        rest AS (
+            DELETE FROM bulk_deletion_person
+             USING called_off
+             WHERE bulk_deletion_id = called_off.id
+        )
+        SELECT count(*) FROM called_off
+        """,
+        {"id": id},
+    )
+    return await cursor.fetchone() == (1,)
+
+
+async def idle(conn: AsyncConnection) -> list[int]:
+    """Open ones that no job is about to run, or seems to run."""
+    cursor = await conn.execute(
+        """
+        SELECT id
+          FROM bulk_deletion
+         WHERE state IN ('queued', 'running')
+           AND NOT EXISTS (SELECT
+                             FROM procrastinate_jobs
+                            WHERE task_name = 'deletions:bulk'
+                              AND (args ->> 'bulk_id')::bigint = bulk_deletion.id
+                              AND status IN ('todo', 'doing'))
+         ORDER BY id
+         LIMIT 100
+        """
+    )
+    return [row[0] for row in await cursor.fetchall()]
