@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 from personhood.model import Entry, Person
 from personhood.store.entry import entry
 
-ROWS_AT_ONCE = 50
+ROWS_AT_ONCE = 200
 
 
 class PersonFacts(Struct, frozen=True, kw_only=True):
