@@ -15,7 +15,7 @@ import httpx
 import psycopg
 import pytest
 
-from personhood import deletion_runs
+from personhood import bulk_deletions, deletion_runs
 from personhood.store import embedded
 from tests.server import DEADLINE_S, TOKEN, Server, serving
 
@@ -304,3 +304,30 @@ def at_work(database: str) -> bool:
             "AND datname = current_database()"
         ).fetchall()
     return bool(rows)
+
+
+def test_a_deletion_of_many_is_killed_in_the_middle(database: str) -> None:
+    persons = 2 * bulk_deletions.DELETED_PER_BATCH + 1
+    with running(database) as (server, shop), psycopg.connect(database) as holding:
+        for first in range(0, persons, 1000):
+            ids = [f"{n}@{MARKER}" for n in range(first, min(first + 1000, persons))]
+            shop.send(*[event("$set", id, **{"$set": {"plan": "trial"}}) for id in ids])
+        shop.send(event("$set", BOB, **{"$set": {"plan": "paid"}}))
+        # One batch comes to a person that somebody holds.
+        holding.execute("SELECT FROM person WHERE id = (SELECT min(id) FROM person) FOR UPDATE")
+        asked = shop.ask("POST", f"{PERSONS}/bulk_delete", json={"search": MARKER})
+        path = f"{PERSONS}/bulk_delete/{asked['bulk_deletion']['id']}"
+        until(lambda: shop.ask("GET", path)["done"] == bulk_deletions.DELETED_PER_BATCH + 1)
+        assert shop.ask("GET", path)["state"] == "running"
+        kill(server)
+    until(lambda: not at_work(database))
+    a_while_later(database)
+    with running(database) as (_, shop):
+        until(lambda: shop.ask("GET", path)["state"] != "running")
+        told = shop.ask("GET", path)
+        assert (told["state"], told["persons"]) == ("completed", persons)
+        assert (told["done"], told["missing"]) == (persons, 0)
+        assert shop.person(BOB) is not None
+    with psycopg.connect(database) as conn:
+        [counted] = conn.execute("SELECT count(*), count(DISTINCT person_id) FROM deletion")
+    assert counted == (persons, persons)
