@@ -178,6 +178,9 @@ async def put_into_tables(conn: AsyncConnection, tenant: Project, person_id: int
         ), persons AS (
             INSERT INTO split_person (split_id, person_id, role)
             SELECT id, %(person)s, 'moved' FROM parted
+        ), clocks AS (
+            INSERT INTO property_clock (project_id, person_id, version, times)
+            VALUES (%(project)s, %(person)s, 1, '{}')
         ), merges AS (
             INSERT INTO split_merge SELECT id, 1, %(person)s, 0, %(person)s, 0 FROM parted
         )

@@ -223,14 +223,19 @@ def test_what_the_database_refuses_is_a_bad_row_too(importing: Importing) -> Non
     assert told["first_rejected"][0]["reason"].endswith("cannot be stored: it is poison")
 
 
-def test_batches_are_counted_right_and_stay_in_order(
+def test_batches_are_counted_right_and_the_newest_value_holds(
     importing: Importing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(import_run, "BATCH_ROWS_MAX", 3)
-    importing.write(*(row(number, distinct_id="ada") for number in range(100)))
+
+    def ada(number: int) -> dict[str, object]:
+        at = f"2024-03-05T{10 + number // 60}:{number % 60:02}:00Z"
+        return row(number, distinct_id="ada", timestamp=at)
+
+    importing.write(*(ada(number) for number in range(100)))
     assert importing.json()["imported"] == 100
     assert importing.query("SELECT properties -> 'last' FROM person") == [(99,)]
-    importing.write(*(row(number, distinct_id="ada") for number in range(110)))
+    importing.write(*(ada(number) for number in range(110)))
     told = importing.json()
     assert (told["imported"], told["already_there"]) == (10, 100)
 
