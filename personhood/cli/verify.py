@@ -37,7 +37,11 @@ def verify(
         Parameter(help="Rebuild persons that are not what their ledger tells.", negative=""),
     ] = False,
     project: Annotated[
-        int | None, Parameter(help="Id of the one project to look through; all when left out.")
+        int | None,
+        Parameter(
+            help="Id of the one project to look through; all when left out, and then also for "
+            "what deletions left behind."
+        ),
     ] = None,
     json: options.Json = False,
     data_dir: options.DataDir = None,
