@@ -178,6 +178,7 @@ def test_a_visitor_becomes_somebody(visit: Visit) -> None:
     name, other = f"ada {uuid4()}", f"alias {uuid4()}"
     visit.page.run("posthog.capture('looked', { article: 'é😀' })")
     visit.page.run(f"posthog.identify('{name}', {{ email: 'a@b.example' }}, {{ first: 1 }})")
+    visit.wait_for_event("$identify")  # its requests may overtake one another
     visit.page.run("posthog.setPersonProperties({ plan: 'free' }, { first: 2, once: true })")
     visit.page.run(f"posthog.alias('{other}')")
     visit.page.run("posthog.group('company', 'acme', { size: 5 })")
