@@ -198,7 +198,7 @@ AS_OF_BASIS = QueryParameter(
         "`recorded`: what had been applied here by then. `event`: what had happened by then, by "
         "the times of events, also of those that came late."
     ),
-    schema_extra={"enum": ["recorded", "event"], "default": "recorded"},
+    schema_extra={"enum": ["recorded", "event"]},
 )
 
 SEARCH_BODY_EXAMPLE = {

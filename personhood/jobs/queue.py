@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
+from procrastinate.worker import Worker
 
 from personhood.jobs import bulk_deletions, deletions, stalled, sweep
+from personhood.jobs.stalled import pause
 from personhood.settings import Settings
 from personhood.store.pool import WAIT_S, Pool
 
@@ -43,47 +45,52 @@ async def working(settings: Settings, database_url: str, pool: Pool) -> AsyncIte
     """Run workers for as long as the block lasts; their jobs use `pool`."""
     async with queue(database_url).open_async() as app:
         context = {"settings": settings, "pool": pool}
-        tasks = [
-            asyncio.create_task(work_on(app, context, queue=name), name=f"jobs: {name}")
+        stopping = asyncio.Event()
+        workers = [
+            worker(app, context, queue=name)
             for name in (DEFAULT, deletions.QUEUE, bulk_deletions.QUEUE)
         ]
-        tasks.append(asyncio.create_task(stalled.watch(app), name="jobs: stalled ones"))
+        tasks = [asyncio.create_task(work(each, stopping), name="jobs") for each in workers]
+        tasks.append(asyncio.create_task(stalled.watch(app, stopping), name="jobs: stalled ones"))
         try:
             yield app
         finally:
+            stopping.set()
+            for each in workers:
+                each.stop()
             await end(tasks)
 
 
 async def end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel workers until they have ended.
+    """Wait for tasks that were told to stop.
 
-    Once is not enough: on Python 3.11 `asyncio.wait_for` forgets a cancellation that comes together
-    with what it waits for, as where a worker that begins takes its first connection.
+    They are not cancelled for that: on Python 3.11 `asyncio.wait_for` forgets a cancellation that
+    comes together with what it waits for, as where a worker takes its first connection.
     """
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=GRACE_S + 1)
-    for task in tasks:
-        with suppress(asyncio.CancelledError, ConnectorException):
-            await task
+    _, late = await asyncio.wait(tasks, timeout=GRACE_S + RESTART_PAUSE_S + WAIT_S)
+    for task in late:
+        task.cancel()
+    for ended in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(ended, Exception) and not isinstance(ended, ConnectorException):
+            raise ended
 
 
-async def work_on(app: App, context: dict[str, Any], *, queue: str) -> None:
-    """Run workers one after another: each ends for good when the database goes away."""
-    task = asyncio.current_task()
-    assert task is not None, "a coroutine runs in a task"
-    # A worker that is cancelled while the database is away raises what that raised instead.
-    while not task.cancelling():
+def worker(app: App, context: dict[str, Any], *, queue: str) -> Worker:
+    return Worker(
+        app,
+        queues=[queue],
+        install_signal_handlers=False,
+        shutdown_graceful_timeout=GRACE_S,
+        delete_jobs="successful",
+        additional_context=context,
+    )
+
+
+async def work(worker: Worker, stopping: asyncio.Event) -> None:
+    """Run a worker again and again: it ends for good when the database goes away."""
+    while not stopping.is_set():
         try:
-            await app.run_worker_async(
-                queues=[queue],
-                install_signal_handlers=False,
-                shutdown_graceful_timeout=GRACE_S,
-                delete_jobs="successful",
-                additional_context=context,
-            )
+            await worker.run()
         except ConnectorException:
             log.warning("jobs wait for the database")
-        await asyncio.sleep(RESTART_PAUSE_S)
+        await pause(stopping, RESTART_PAUSE_S)

@@ -18,13 +18,20 @@ SILENCE_S = 30.0  # three times as long as workers take to be heard of again
 PERIOD_S = 10.0
 
 
-async def watch(app: App) -> None:
+async def watch(app: App, stopping: asyncio.Event) -> None:
     """Put back what is stalled, at once and again and again."""
-    while True:
+    while not stopping.is_set():
         # The database is away, or another server was faster: then it is done the next time.
         with suppress(ConnectorException):
             await put_back(app)
-        await asyncio.sleep(PERIOD_S)
+        await pause(stopping, PERIOD_S)
+
+
+async def pause(stopping: asyncio.Event, seconds: float) -> None:
+    """Sleep, unless it is time to stop."""
+    waiting = asyncio.create_task(stopping.wait())
+    await asyncio.wait({waiting}, timeout=seconds)
+    waiting.cancel()
 
 
 async def put_back(app: App) -> None:
