@@ -85,6 +85,17 @@ def killed(database: str, folder: Path, *, where: str) -> Iterator[Server]:
         KILLED=str(folder / "killed"),
     ) as server:
         yield server
+        # A worker that is told to stop while it starts is only killed half a minute later, when a
+        # request of it would count as abandoned.
+        while not answers(server):
+            time.sleep(0.05)
+
+
+def answers(server: Server) -> bool:
+    try:
+        return httpx.get(f"{server.url}/_liveness").is_success
+    except httpx.TransportError:
+        return False
 
 
 DONE: list[tuple[str, dict[str, Any]]] = [
