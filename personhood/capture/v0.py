@@ -4,6 +4,7 @@ Plain ASGI, for most of what a server is asked is this, and the way through the 
 long as all the rest of one event. `capture.routes` gives it its paths. Errors are plain text.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -47,7 +48,7 @@ OK = Answer(HTTPStatus.OK, b'{"status":"Ok"}', b"application/json")
 BEACON = Answer(HTTPStatus.NO_CONTENT, b"", b"")
 
 
-class Endpoint:
+class Endpoint(ABC):
     """An ASGI application that answers, and refuses, in the words of v0."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,8 +63,8 @@ class Endpoint:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
-    async def answer(self, scope: HTTPScope, receive: Receive) -> Answer:
-        raise NotImplementedError
+    @abstractmethod
+    async def answer(self, scope: HTTPScope, receive: Receive) -> Answer: ...
 
 
 class Events(Endpoint):
