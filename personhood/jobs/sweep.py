@@ -1,5 +1,6 @@
 """Sweeping: what is only of use for a while goes when it is old, and the next month is laid out."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from procrastinate import App, JobContext
@@ -18,48 +19,21 @@ CHILDREN_PER_PASS = 1000  # while their root is held
 
 def register(app: App) -> None:
     """Make the sweeps known to `app`, and when they are due (UTC)."""
-    task = app.task(
-        name="sweep:warnings",
-        pass_context=True,
-        queueing_lock="sweep:warnings",
-        lock="sweep:warnings",
-    )(warnings)
-    app.periodic(cron="17 * * * *")(task)
-
-    task = app.task(
-        name="sweep:idempotency",
-        pass_context=True,
-        queueing_lock="sweep:idempotency",
-        lock="sweep:idempotency",
-    )(kept_answers)
-    app.periodic(cron="27 * * * *")(task)
-
-    task = app.task(
-        name="sweep:recordings",
-        pass_context=True,
-        queueing_lock="sweep:recordings",
-        lock="sweep:recordings",
-    )(kept_recordings)
-    app.periodic(cron="37 * * * *")(task)
-
+    alone(app, "sweep:warnings", warnings, cron="17 * * * *")
+    alone(app, "sweep:idempotency", kept_answers, cron="27 * * * *")
+    alone(app, "sweep:recordings", kept_recordings, cron="37 * * * *")
+    alone(app, "sweep:families", families, cron="11 4 * * *")
+    alone(app, "sweep:deletions", unsettled, cron="* * * * *")
     task = app.task(name="sweep:months", pass_context=True, queueing_lock="sweep:months")(months)
     app.periodic(cron="41 3 * * *")(task)
 
-    task = app.task(
-        name="sweep:families",
-        pass_context=True,
-        queueing_lock="sweep:families",
-        lock="sweep:families",
-    )(families)
-    app.periodic(cron="11 4 * * *")(task)
 
-    task = app.task(
-        name="sweep:deletions",
-        pass_context=True,
-        queueing_lock="sweep:deletions",
-        lock="sweep:deletions",
-    )(unsettled)
-    app.periodic(cron="* * * * *")(task)
+def alone(
+    app: App, name: str, run: Callable[[JobContext, int], Awaitable[int]], *, cron: str
+) -> None:
+    """A sweep of which one runs at a time, and one more waits at most."""
+    task = app.task(name=name, pass_context=True, queueing_lock=name, lock=name)(run)
+    app.periodic(cron=cron)(task)
 
 
 async def unsettled(context: JobContext, timestamp: int) -> int:
