@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from msgspec import Struct
 from rich.console import Console
 
 from bench import report
+from bench.bulk_delete import BulkDelete
 from bench.export import Export
 from bench.ingest import Ingest
 from bench.listing import Listing
@@ -22,7 +23,7 @@ from bench.site import Site, site
 from bench.timeline import EVENTS, Timeline
 
 # By the name that `--only` knows; those of APART have a database of their own, the others are taken
-# at every size.
+# at every size: those that take persons away on a copy of their own.
 MEASUREMENTS: dict[str, Sequence[Callable[[Site], Measurement]]] = {
     "ingest": [partial(Ingest, kind="plain"), partial(Ingest, kind="browser")],
     "single": [Single],
@@ -36,6 +37,7 @@ APART = {
     "merge": ("fill_ids.sql", 4, f"ids={IDS}"),
     "timeline": ("fill_timeline.sql", 1, f"events={EVENTS}"),
 }
+TAKES_AWAY = "bulk_delete"
 PERSONS = 10_000
 ROUNDS = 3
 
@@ -62,41 +64,52 @@ def run(
     persons
         How many persons the database has; several sizes are measured in turn and compared.
     only
-        ingest, single, lookup, list, export, merge, timeline; all of them by default.
+        ingest, single, lookup, list, export, merge, timeline, bulk_delete; all by default.
     rounds
         How often each measurement and its floors are taken.
     workers
         Worker processes of the server.
     """
-    sizes, names = persons or [PERSONS], only or list(MEASUREMENTS)
-    if unknown := set(names) - MEASUREMENTS.keys():
+    sizes, names = persons or [PERSONS], only or [*MEASUREMENTS, TAKES_AWAY]
+    if unknown := set(names) - MEASUREMENTS.keys() - {TAKES_AWAY}:
         sys.exit(f"There is no measurement {', '.join(sorted(unknown))}.")
     console = Console(width=None if sys.stdout.isatty() else 180)
     taken = Taken([], {})
-    for measured in series(names, sizes, workers):
+    for measured in series(names, sizes, workers=workers, rounds=rounds):
         take(measured, taken, rounds=rounds)
     report.show(taken.results, taken.goals, console=console)
     settings = {"persons": sizes, "rounds": rounds, "workers": workers}
     console.print(f"Everything: {report.write(taken.results, settings)}")
 
 
-def series(names: Sequence[str], sizes: Sequence[int], workers: int) -> Iterator[list[Measurement]]:
+def series(
+    names: Sequence[str], sizes: Sequence[int], *, workers: int, rounds: int
+) -> Iterator[list[Measurement]]:
     """Measurements that are taken in turn with one another: one kind, at every size."""
-    kinds = [make for name in names if name not in APART for make in MEASUREMENTS[name]]
-    if kinds:
-        with ExitStack() as stack:
-            sites = [
-                stack.enter_context(
-                    site("fill.sql", persons=size, variables=[f"persons={size}"], workers=workers)
-                )
-                for size in sizes
-            ]
+    shared = [each for each in names if each in MEASUREMENTS and each not in APART]
+    if kinds := [make for name in shared for make in MEASUREMENTS[name]]:
+        with filled(sizes, workers) as sites:
             for make in kinds:
                 yield [make(each) for each in sites]
+    if TAKES_AWAY in names:
+        with filled(sizes, workers) as sites:
+            yield [BulkDelete(each, rounds=rounds) for each in sites]
     for name in [each for each in names if each in APART]:
         script, persons, variable = APART[name]
         with site(script, persons=persons, variables=[variable], workers=workers) as each:
             yield [make(each) for make in MEASUREMENTS[name]]
+
+
+@contextmanager
+def filled(sizes: Sequence[int], workers: int) -> Iterator[list[Site]]:
+    """A site of each size."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                site("fill.sql", persons=size, variables=[f"persons={size}"], workers=workers)
+            )
+            for size in sizes
+        ]
 
 
 def take(measured: list[Measurement], taken: Taken, *, rounds: int) -> None:

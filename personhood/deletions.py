@@ -20,7 +20,7 @@ from psycopg import AsyncConnection, OperationalError
 from psycopg_pool import PoolTimeout
 
 from personhood.errors import Overloaded
-from personhood.model import Activity, ActivityKind, Cause, Deletion, Project, Wish
+from personhood.model import Cause, Deletion, Project, Wish
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
 from personhood.redactions import redact_neighbours
 from personhood.store import (
@@ -157,19 +157,7 @@ async def forget(
     await forgetting.delete_ledger(conn, ids)
     await forgetting.delete_clocks(conn, ids)
     await forgetting.delete_persons(conn, ids)
-    await activity.insert_all(
-        conn,
-        project.id,
-        [
-            Activity(
-                kind=ActivityKind.DELETED,
-                person_id=each.person_id,
-                person_uuid=each.person_uuid,
-                cause=request.by,
-            )
-            for each in receipts
-        ],
-    )
+    await activity.insert_deleted(conn, ids)
     return receipts
 
 
@@ -237,12 +225,12 @@ async def settle(pool: Pool, receipts: Sequence[Deletion]) -> bool:
     May run again, and several times at once.
     """
     [project_id] = {each.project_id for each in receipts}
-    ids = [each.id for each in receipts]
     async with pool.connection() as conn:
         if not await gate.has_emptied(conn, project_id, wait_s=SETTLE_WAIT_S):
             return False
         async with conn.transaction():
             await forgetting.take_time(conn)
+            ids = await deletion.lock_unsettled(conn, [each.id for each in receipts])
             await redact_neighbours(conn, project_id, ids)
             await forgetting.delete_warnings_by_id(conn, ids)
             await forgetting.delete_warnings_by_person(conn, ids)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from personhood.model import BIGINT_MAX, Activity
+from personhood.model import BIGINT_MAX, Activity, ActivityKind
 
 IDS_MAX = 10_000  # of one line; a person may have had a million
 
@@ -64,6 +64,20 @@ async def insert_all(conn: AsyncConnection, project_id: int, lines: Sequence[Act
                     line.cause.request_id,
                 )
             )
+
+
+async def insert_deleted(conn: AsyncConnection, deletions: Sequence[int]) -> None:
+    """A line for each person that these deletions of profiles are about."""
+    await conn.execute(
+        """
+        INSERT INTO activity (project_id, kind, person_id, person_uuid, api_key_id, request_id)
+        SELECT project_id, %(kind)s, person_id, person_uuid, api_key_id, request_id
+          FROM deletion
+         WHERE id = ANY(%(deletions)b::bigint[])
+         ORDER BY id
+        """,
+        {"kind": ActivityKind.DELETED.value, "deletions": list(deletions)},
+    )
 
 
 async def of_project(

@@ -111,8 +111,26 @@ async def unsettled(conn: AsyncConnection, *, age_s: float, most: int) -> list[D
         return await cursor.fetchall()
 
 
+async def lock_unsettled(conn: AsyncConnection, ids: Sequence[int]) -> list[int]:
+    """Those of these deletions of profiles that nobody has settled; nobody else does now."""
+    cursor = await conn.execute(
+        """
+        SELECT id
+          FROM deletion
+         WHERE id = ANY(%(ids)b::bigint[])
+           AND profile
+           AND settled_at IS NULL
+         ORDER BY id
+           FOR NO KEY UPDATE
+        """,
+        {"ids": list(ids)},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 async def settle(conn: AsyncConnection, ids: Sequence[int]) -> list[int]:
-    """Note that nothing of these profiles is left that should be gone; tells of which it is so.
+    """Note that nothing of these profiles is left that should be gone, where it is so; tells of
+    which it is. They are locked.
 
     Those that asked for nothing else are completed. By the counts: see `deletion_count.verify`.
     """
@@ -124,8 +142,6 @@ async def settle(conn: AsyncConnection, ids: Sequence[int]) -> list[int]:
                completed_at = CASE WHEN events OR recordings THEN NULL ELSE now() END,
                verified_at = CASE WHEN events OR recordings THEN NULL ELSE now() END
          WHERE id = ANY(%(ids)b::bigint[])
-           AND profile
-           AND settled_at IS NULL
            AND NOT EXISTS (SELECT
                              FROM deletion_count
                             WHERE deletion_id = deletion.id

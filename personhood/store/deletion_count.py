@@ -13,24 +13,20 @@ async def start(conn: AsyncConnection, ids: Sequence[int]) -> None:
         SELECT deletion.id, counted.kind, counted.before
           FROM deletion
          CROSS JOIN LATERAL (
-               SELECT 'profile' AS kind,
-                      (SELECT count(*) FROM deletion_person WHERE deletion_id = deletion.id)
-                      AS before
+               SELECT unnest(ARRAY['profile', 'ledger']) AS kind,
+                      unnest(ARRAY[count(*), coalesce(sum(told.entries), 0)]) AS before
+                 FROM deletion_person
+                CROSS JOIN LATERAL (
+                      SELECT count(*) AS entries
+                        FROM ledger
+                       WHERE person_id = deletion_person.person_id
+                      ) AS told
                 WHERE deletion.profile
+                  AND deletion_id = deletion.id
+               HAVING deletion.profile
                 UNION ALL
                SELECT 'ids',
                       (SELECT count(*) FROM deletion_target WHERE deletion_id = deletion.id)
-                WHERE deletion.profile
-                UNION ALL
-               SELECT 'ledger',
-                      (SELECT sum(line.entries)
-                         FROM deletion_person
-                        CROSS JOIN LATERAL (
-                              SELECT count(*) AS entries
-                                FROM ledger
-                               WHERE person_id = deletion_person.person_id
-                              ) AS line
-                        WHERE deletion_id = deletion.id)
                 WHERE deletion.profile
                 UNION ALL
                SELECT 'events', NULL WHERE deletion.events
@@ -58,53 +54,48 @@ async def has_few_ids(conn: AsyncConnection, ids: Sequence[int], *, most: int) -
 
 
 async def verify(conn: AsyncConnection, ids: Sequence[int]) -> None:
-    """Look for what should be gone with the profiles, and note what is left.
+    """Look for what should be gone with these profiles, which are not settled, and note what is
+    left.
 
     Of their ids those are left whose names events still carry.
     """
     await conn.execute(
         """
         UPDATE deletion_count
-           SET remaining = found.remaining,
-               removed = greatest(deletion_count.before - found.remaining, 0)
-          FROM (SELECT deletion.id, counted.kind, counted.remaining
-                  FROM deletion
-                 CROSS JOIN LATERAL (
-                       SELECT 'profile' AS kind,
-                              (SELECT count(*)
-                                 FROM deletion_person
-                                CROSS JOIN LATERAL (
-                                      SELECT FROM person
-                                       WHERE id = deletion_person.person_id
-                                      OFFSET 0
-                                      ) AS person
-                                WHERE deletion_id = deletion.id) AS remaining
-                        UNION ALL
-                       SELECT 'ids',
-                              (SELECT count(*)
-                                 FROM deletion_target
-                                CROSS JOIN LATERAL (
-                                      SELECT FROM distinct_id
-                                       WHERE id = deletion_target.distinct_id_id
-                                      OFFSET 0
-                                      ) AS named
-                                WHERE deletion_id = deletion.id)
-                        UNION ALL
-                       SELECT 'ledger',
-                              (SELECT count(*)
-                                 FROM deletion_person
-                                CROSS JOIN LATERAL (
-                                      SELECT FROM ledger
-                                       WHERE person_id = deletion_person.person_id
-                                      OFFSET 0
-                                      ) AS line
-                                WHERE deletion_id = deletion.id)
-                       ) AS counted
-                 WHERE deletion.id = ANY(%(ids)b::bigint[])
-                   AND deletion.profile
-                   AND deletion.settled_at IS NULL) AS found
-         WHERE deletion_count.deletion_id = found.id
-           AND deletion_count.kind = found.kind
+           SET (remaining, removed) = (
+               SELECT found.remaining, greatest(deletion_count.before - found.remaining, 0)
+                 FROM (SELECT CASE deletion_count.kind
+                              WHEN 'profile' THEN (
+                                   SELECT count(*)
+                                     FROM deletion_person
+                                    CROSS JOIN LATERAL (
+                                          SELECT FROM person
+                                           WHERE id = deletion_person.person_id
+                                          OFFSET 0
+                                          ) AS person
+                                    WHERE deletion_id = deletion_count.deletion_id)
+                              WHEN 'ids' THEN (
+                                   SELECT count(*)
+                                     FROM deletion_target
+                                    CROSS JOIN LATERAL (
+                                          SELECT FROM distinct_id
+                                           WHERE id = deletion_target.distinct_id_id
+                                          OFFSET 0
+                                          ) AS named
+                                    WHERE deletion_id = deletion_count.deletion_id)
+                              ELSE (
+                                   SELECT count(*)
+                                     FROM deletion_person
+                                    CROSS JOIN LATERAL (
+                                          SELECT FROM ledger
+                                           WHERE person_id = deletion_person.person_id
+                                          OFFSET 0
+                                          ) AS line
+                                    WHERE deletion_id = deletion_count.deletion_id)
+                              END AS remaining
+                       OFFSET 0) AS found)
+         WHERE deletion_id = ANY(%(ids)b::bigint[])
+           AND kind IN ('profile', 'ids', 'ledger')
         """,
         {"ids": list(ids)},
     )
