@@ -7,7 +7,6 @@ from the highest of them.
 """
 
 from collections.abc import Iterable, Sequence
-from contextlib import aclosing
 from typing import TypeAlias
 
 from msgspec import Struct, field
@@ -16,6 +15,7 @@ from psycopg import AsyncConnection
 from personhood.ledger import book
 from personhood.model import BIGINT_MAX, EntryKind
 from personhood.store import past as store
+from personhood.store import past_state
 from personhood.store.past import At, Move, Parting, PartingKind
 
 Node: TypeAlias = tuple[int, int]  # a person, and the version below which its steps count
@@ -39,12 +39,25 @@ async def states(
     conn: AsyncConnection, project_id: int, person_ids: Sequence[int], *, at: At
 ) -> dict[int, book.State]:
     """What persons were; of who was not there yet nothing is told."""
-    found: dict[int, book.State] = {}
-    rows = store.entries(conn, project_id, person_ids, at=at)
-    async with conn.transaction(), aclosing(rows) as entries:
-        async for entry in entries:
-            book.turn(found.setdefault(entry.person_id, book.State()), entry)
-    return found
+    ends, until = dict.fromkeys(person_ids, BIGINT_MAX), at.moment if at.by_event else None
+    starts: dict[int, int] = {}
+    if not at.by_event:
+        places = await past_state.places(conn, project_id, person_ids, moment=at.moment)
+        ends = {each.person_id: each.version for each in places}
+        starts = {each.person_id: each.version for each in places if each.is_near_the_end}
+    facts = await past_state.facts(conn, project_id, ends, until=until)
+    told = await past_state.backwards(conn, project_id, starts) if starts else {}
+    if early := {id: version for id, version in ends.items() if id not in starts}:
+        told |= await past_state.forwards(conn, project_id, early, until=until)
+    return {
+        each.person_id: book.State(
+            properties=told.get(each.person_id, {}),
+            is_identified=bool(each.is_identified),
+            created_at=each.created_at,
+            version=each.version,
+        )
+        for each in facts
+    }
 
 
 async def owned(

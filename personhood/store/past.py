@@ -3,7 +3,7 @@
 `At` says by which clock: when something was recorded here, or the time of the event or request.
 """
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -12,10 +12,8 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from personhood.model import Entry, Person
-from personhood.store.entry import entry
+from personhood.model import Person
 
-ROWS_AT_ONCE = 200
 CANDIDATES_MAX = 1_000
 
 
@@ -178,33 +176,6 @@ async def absorbed(
         },
     )
     return dict(await cursor.fetchall())
-
-
-async def entries(
-    conn: AsyncConnection, project_id: int, person_ids: Sequence[int], *, at: At
-) -> AsyncGenerator[Entry, None]:
-    """What had happened to some persons, by person and version."""
-    async with conn.cursor("past_entries") as cursor:
-        cursor.itersize = ROWS_AT_ONCE
-        await cursor.execute(
-            """
-            SELECT person_id, version, kind, at, event_uuid, distinct_id_id, api_key_id,
-                   request_id, before, after, is_identified, created_at, ids, source_id
-              FROM ledger
-             WHERE project_id = %(project_id)s
-               AND person_id = ANY(%(persons)b::bigint[])
-               AND CASE WHEN %(by_event)s THEN at ELSE recorded_at END <= %(moment)s
-             ORDER BY person_id, version
-            """,
-            {
-                "project_id": project_id,
-                "persons": person_ids,
-                "moment": at.moment,
-                "by_event": at.by_event,
-            },
-        )
-        async for row in cursor:
-            yield entry(*row)
 
 
 async def candidates(conn: AsyncConnection, project_id: int, name_id: int) -> list[int]:
