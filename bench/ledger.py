@@ -1,8 +1,8 @@
 """What other ledgers would take: `python -m bench.ledger`, half a minute.
 
-The same changes of the same persons: kept as differences (before and after of each key that changed,
-as we do), as the whole person after each change, as what came alone, and as differences with a whole
-person every 50 versions. Bytes are those of table, TOAST and index together.
+The same changes of the same persons are kept as differences (before and after of each key that
+changed, as we do), as the whole person after each change, as what came alone, and as differences
+with a whole person every 50 versions. Bytes are those of table, TOAST and index together.
 """
 
 import asyncio
