@@ -21,8 +21,7 @@ POLL_S = 0.05
 PERSONS_A_SECOND = 10_000  # a million in 100 s
 PLAIN = "plain SQL, rolled back"
 
-STATEMENTS = (
-    """
+CHOOSE = """
     CREATE TEMP TABLE chosen ON COMMIT DROP AS
     SELECT id
       FROM person
@@ -30,7 +29,8 @@ STATEMENTS = (
        AND merged_into_id IS NULL
        AND (properties ->> 'seats')::int >= %(since)s
        AND (properties ->> 'seats')::int < %(until)s
-    """,
+    """
+STATEMENTS = (
     """
     INSERT INTO chosen
     SELECT person.id FROM person JOIN chosen ON person.merged_into_id = chosen.id
@@ -112,13 +112,9 @@ class BulkDelete:
         with self.site.connect() as conn, self.site.meter.measured() as usage:
             began = time.perf_counter()
             with conn.transaction(force_rollback=True):
+                persons = conn.execute(CHOOSE, {"since": since, "until": until}).rowcount
                 for statement in STATEMENTS:
-                    cursor = conn.execute(
-                        statement.encode(),
-                        {"since": since, "until": until} if "%(" in statement else None,
-                    )
-                    if statement.lstrip().startswith("CREATE"):
-                        persons = cursor.rowcount
+                    conn.execute(statement.encode())
             seconds = time.perf_counter() - began
         return Sample(
             figure=persons / seconds,

@@ -49,8 +49,12 @@ async def ask(
     async with pool.connection() as conn, conn.transaction():
         await forgetting.take_time(conn)
         id = await bulk_deletion.insert(conn, project.id, wish=wish, by=by, at=at)
+        number = 0
         async for ids in batches(conn, project, filter):
-            await bulk_deletion.add(conn, id, ids)
+            for first in range(0, len(ids), DELETED_PER_BATCH):
+                number += 1
+                few = ids[first : first + DELETED_PER_BATCH]
+                await bulk_deletion.add(conn, id, number=number, person_ids=few)
         await bulk_deletion.count(conn, id)
         await enqueue(conn, id)
         made = await bulk_deletion.by_id(conn, id)
@@ -165,7 +169,7 @@ async def delete_some(pool: Pool, project: Project, bulk: BulkDeletion) -> list[
     for attempt in range(ATTEMPTS_MAX):
         try:
             async with pool.connection() as conn, conn.transaction():
-                ids = await bulk_deletion.take(conn, bulk.id, most=DELETED_PER_BATCH)
+                ids = await bulk_deletion.take(conn, bulk.id)
                 if not ids:
                     return None
                 outcome = await deletions.delete_in(conn, project, request_of(bulk, ids))
@@ -201,4 +205,5 @@ async def cancel(pool: Pool, project: Project, uuid: UUID) -> BulkDeletion:
     async with pool.connection() as conn:
         if not await bulk_deletion.cancel(conn, found.id) and found.state != "cancelled":
             raise Conflict("The deletion is done, so it cannot be cancelled any more.")
+        await bulk_deletion.drop_cancelled(conn)
     return await by_uuid(pool, project, uuid)

@@ -146,6 +146,7 @@ async def forget(
         conn, project.id, roots, wish=request.wish, by=request.by, at=request.at
     )
     ids = [each.id for each in receipts]
+    await deletion.note_unsettled(conn, ids)
     await forgetting.note_persons(conn, ids)
     await forgetting.note_targets(conn, ids)
     await neighbour.note(conn, ids)

@@ -42,9 +42,11 @@ async def run(context: JobContext, bulk_id: int) -> None:
 
 
 async def lost(context: JobContext, timestamp: int) -> None:
-    """Make jobs for those that are open and have none: it was lost, or has failed."""
+    """Make jobs for those that are open and have none: it was lost, or has failed. Forget what a
+    server that was killed in cancelling has left."""
     pool: Pool = context.additional_context["pool"]
     enqueue = enqueuing(context.app)
     async with pool.connection() as conn:
+        await bulk_deletion.drop_cancelled(conn)
         for id in await bulk_deletion.idle(conn):
             await enqueue(conn, id)

@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from personhood.model import Cause, DeletionState, Wish
+from personhood.store import arrays
 
 FAILURE_CHARACTERS_MAX = 500
 
@@ -61,14 +62,14 @@ async def insert(
     return row[0]
 
 
-async def add(conn: AsyncConnection, id: int, person_ids: Sequence[int]) -> None:
+async def add(conn: AsyncConnection, id: int, *, number: int, person_ids: Sequence[int]) -> None:
+    """Let it be about these persons as well, who go together."""
     await conn.execute(
         """
-        INSERT INTO bulk_deletion_person (bulk_deletion_id, person_id)
-        SELECT %(id)s, unnest(%(person_ids)b::bigint[])
-        ON CONFLICT DO NOTHING
+        INSERT INTO bulk_deletion_batch (bulk_deletion_id, number, person_ids)
+        VALUES (%(id)s, %(number)s, %(person_ids)b)
         """,
-        {"id": id, "person_ids": list(person_ids)},
+        {"id": id, "number": number, "person_ids": arrays.int8s(sorted(person_ids))},
     )
 
 
@@ -77,8 +78,8 @@ async def count(conn: AsyncConnection, id: int) -> None:
     await conn.execute(
         """
         UPDATE bulk_deletion
-           SET persons = (SELECT count(*)
-                            FROM bulk_deletion_person
+           SET persons = (SELECT coalesce(sum(cardinality(person_ids)), 0)
+                            FROM bulk_deletion_batch
                            WHERE bulk_deletion_id = %(id)s)
          WHERE id = %(id)s
         """,
@@ -145,31 +146,29 @@ async def release(conn: AsyncConnection, id: int) -> None:
     )
 
 
-async def take(conn: AsyncConnection, id: int, *, most: int) -> list[int]:
+async def take(conn: AsyncConnection, id: int) -> list[int]:
     """The next persons that nobody else takes; they are off the list with this transaction. None
     when it was cancelled."""
     cursor = await conn.execute(
         """
-        WITH next AS MATERIALIZED (
-            SELECT bulk_deletion_id, person_id
-              FROM bulk_deletion_person
-             WHERE bulk_deletion_id = (SELECT id
-                                         FROM bulk_deletion
-                                        WHERE id = %(id)s
-                                          AND state = 'running')
-             ORDER BY person_id
-             LIMIT %(most)s
-               FOR UPDATE SKIP LOCKED
-        )
-        DELETE FROM bulk_deletion_person
-         USING next
-         WHERE bulk_deletion_person.bulk_deletion_id = next.bulk_deletion_id
-           AND bulk_deletion_person.person_id = next.person_id
-        RETURNING bulk_deletion_person.person_id
+        DELETE FROM bulk_deletion_batch
+         WHERE bulk_deletion_id = %(id)s
+           AND number = (SELECT number
+                           FROM bulk_deletion_batch
+                          WHERE bulk_deletion_id = (SELECT id
+                                                      FROM bulk_deletion
+                                                     WHERE id = %(id)s
+                                                       AND state = 'running')
+                          ORDER BY number
+                          LIMIT 1
+                            FOR UPDATE SKIP LOCKED)
+        RETURNING person_ids
         """,
-        {"id": id, "most": most},
+        {"id": id},
+        binary=True,
     )
-    return [row[0] for row in await cursor.fetchall()]
+    row = await cursor.fetchone()
+    return [] if row is None else row[0]
 
 
 async def add_done(conn: AsyncConnection, id: int, *, done: int, missing: int) -> None:
@@ -207,23 +206,29 @@ async def cancel(conn: AsyncConnection, id: int) -> bool:
     """Call off what is still to come; False when nothing is."""
     cursor = await conn.execute(
         """
-        WITH called_off AS (
-            UPDATE bulk_deletion
-               SET state = 'cancelled', completed_at = now()
-             WHERE id = %(id)s
-               AND state IN ('queued', 'running')
-            RETURNING id
-        ),
-        rest AS (
-            DELETE FROM bulk_deletion_person
-             USING called_off
-             WHERE bulk_deletion_id = called_off.id
-        )
-        SELECT count(*) FROM called_off
+        UPDATE bulk_deletion
+           SET state = 'cancelled', completed_at = now()
+         WHERE id = %(id)s
+           AND state IN ('queued', 'running')
         """,
         {"id": id},
     )
-    return await cursor.fetchone() == (1,)
+    return cursor.rowcount == 1
+
+
+async def drop_cancelled(conn: AsyncConnection) -> None:
+    """Forget whom cancelled ones were still about.
+
+    Not in the transaction that cancels: who takes a batch has it locked before the deletion itself.
+    """
+    await conn.execute(
+        """
+        DELETE FROM bulk_deletion_batch
+         USING bulk_deletion
+         WHERE bulk_deletion.id = bulk_deletion_batch.bulk_deletion_id
+           AND bulk_deletion.state = 'cancelled'
+        """
+    )
 
 
 async def idle(conn: AsyncConnection) -> list[int]:

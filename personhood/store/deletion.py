@@ -50,6 +50,7 @@ async def insert_all(
                 "api_key_id": by.api_key_id,
                 "request_id": by.request_id,
             },
+            binary=True,
         )
         return await cursor.fetchall()
 
@@ -70,11 +71,9 @@ async def extend_all(
                SET cutoff = greatest(cutoff, %(at)s)
              WHERE project_id = %(project_id)s
                AND person_id = ANY(%(ids)b::bigint[])
-               AND NOT profile
                AND events = %(events)s
                AND recordings = %(recordings)s
-               AND state IN ('queued', 'waiting')
-               AND started_at IS NULL
+               AND is_extendable
             RETURNING id, uuid, project_id, person_id, person_uuid, profile, events, recordings,
                       requested_at, cutoff, state, api_key_id, request_id, failure, started_at,
                       settled_at, completed_at, verified_at
@@ -90,6 +89,14 @@ async def extend_all(
         return await cursor.fetchall()
 
 
+async def note_unsettled(conn: AsyncConnection, ids: Sequence[int]) -> None:
+    """Until `settle` has been at these deletions of profiles."""
+    await conn.execute(
+        "INSERT INTO deletion_unsettled (deletion_id) SELECT unnest(%(ids)b::bigint[])",
+        {"ids": list(ids)},
+    )
+
+
 async def unsettled(conn: AsyncConnection, *, age_s: float, most: int) -> list[Deletion]:
     """Deletions of profiles that somebody who was to settle them at once left as they were."""
     async with conn.cursor(row_factory=class_row(Deletion)) as cursor:
@@ -98,12 +105,10 @@ async def unsettled(conn: AsyncConnection, *, age_s: float, most: int) -> list[D
             SELECT id, uuid, project_id, person_id, person_uuid, profile, events, recordings,
                    requested_at, cutoff, state, api_key_id, request_id, failure, started_at,
                    settled_at, completed_at, verified_at
-              FROM deletion
-             WHERE state IN ('queued', 'waiting', 'running')
-               AND profile
-               AND settled_at IS NULL
-               AND requested_at < now() - make_interval(secs => %(age_s)s)
-             ORDER BY id
+              FROM deletion_unsettled
+              JOIN deletion ON deletion.id = deletion_id
+             WHERE requested_at < now() - make_interval(secs => %(age_s)s)
+             ORDER BY deletion_id
              LIMIT %(most)s
             """,
             {"age_s": age_s, "most": most},
@@ -136,18 +141,24 @@ async def settle(conn: AsyncConnection, ids: Sequence[int]) -> list[int]:
     """
     cursor = await conn.execute(
         """
-        UPDATE deletion
-           SET settled_at = now(),
-               state = CASE WHEN events OR recordings THEN state ELSE 'completed' END,
-               completed_at = CASE WHEN events OR recordings THEN NULL ELSE now() END,
-               verified_at = CASE WHEN events OR recordings THEN NULL ELSE now() END
-         WHERE id = ANY(%(ids)b::bigint[])
-           AND NOT EXISTS (SELECT
-                             FROM deletion_count
-                            WHERE deletion_id = deletion.id
-                              AND kind IN ('profile', 'ledger')
-                              AND remaining IS DISTINCT FROM 0)
-        RETURNING id
+        WITH settled AS (
+            UPDATE deletion
+               SET settled_at = now(),
+                   state = CASE WHEN events OR recordings THEN state ELSE 'completed' END,
+                   completed_at = CASE WHEN events OR recordings THEN NULL ELSE now() END,
+                   verified_at = CASE WHEN events OR recordings THEN NULL ELSE now() END
+             WHERE id = ANY(%(ids)b::bigint[])
+               AND NOT EXISTS (SELECT
+                                 FROM deletion_count
+                                WHERE deletion_id = deletion.id
+                                  AND kind IN ('profile', 'ledger')
+                                  AND remaining IS DISTINCT FROM 0)
+            RETURNING id
+        ),
+        noted AS (
+            DELETE FROM deletion_unsettled USING settled WHERE deletion_id = settled.id
+        )
+        SELECT id FROM settled
         """,
         {"ids": list(ids)},
     )

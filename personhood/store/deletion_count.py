@@ -57,24 +57,28 @@ async def verify(conn: AsyncConnection, ids: Sequence[int]) -> None:
     """Look for what should be gone with these profiles, which are not settled, and note what is
     left.
 
-    Of their ids those are left whose names events still carry.
+    Of their ids those are left whose names events still carry. All profiles and ledgers are looked
+    for at once, and for each deletion only where any is left.
     """
     await conn.execute(
         """
+        WITH person_ids AS MATERIALIZED (
+            SELECT ARRAY(SELECT person_id
+                           FROM deletion_person
+                          WHERE deletion_id = ANY(%(ids)b::bigint[])) AS them
+        ),
+        kept AS MATERIALIZED (
+            SELECT EXISTS (SELECT FROM person
+                            WHERE id = ANY((SELECT them FROM person_ids)::bigint[])) AS profiles,
+                   EXISTS (SELECT FROM ledger
+                            WHERE person_id = ANY((SELECT them FROM person_ids)::bigint[]))
+                   AS ledgers
+        )
         UPDATE deletion_count
            SET (remaining, removed) = (
                SELECT found.remaining, greatest(deletion_count.before - found.remaining, 0)
-                 FROM (SELECT CASE deletion_count.kind
-                              WHEN 'profile' THEN (
-                                   SELECT count(*)
-                                     FROM deletion_person
-                                    CROSS JOIN LATERAL (
-                                          SELECT FROM person
-                                           WHERE id = deletion_person.person_id
-                                          OFFSET 0
-                                          ) AS person
-                                    WHERE deletion_id = deletion_count.deletion_id)
-                              WHEN 'ids' THEN (
+                 FROM (SELECT CASE
+                              WHEN kind = 'ids' THEN (
                                    SELECT count(*)
                                      FROM deletion_target
                                     CROSS JOIN LATERAL (
@@ -83,7 +87,16 @@ async def verify(conn: AsyncConnection, ids: Sequence[int]) -> None:
                                           OFFSET 0
                                           ) AS named
                                     WHERE deletion_id = deletion_count.deletion_id)
-                              ELSE (
+                              WHEN kind = 'profile' AND kept.profiles THEN (
+                                   SELECT count(*)
+                                     FROM deletion_person
+                                    CROSS JOIN LATERAL (
+                                          SELECT FROM person
+                                           WHERE id = deletion_person.person_id
+                                          OFFSET 0
+                                          ) AS person
+                                    WHERE deletion_id = deletion_count.deletion_id)
+                              WHEN kind = 'ledger' AND kept.ledgers THEN (
                                    SELECT count(*)
                                      FROM deletion_person
                                     CROSS JOIN LATERAL (
@@ -92,8 +105,9 @@ async def verify(conn: AsyncConnection, ids: Sequence[int]) -> None:
                                           OFFSET 0
                                           ) AS line
                                     WHERE deletion_id = deletion_count.deletion_id)
-                              END AS remaining
+                              ELSE 0 END AS remaining
                        OFFSET 0) AS found)
+          FROM kept
          WHERE deletion_id = ANY(%(ids)b::bigint[])
            AND kind IN ('profile', 'ids', 'ledger')
         """,

@@ -22,8 +22,7 @@ async def due(
         SELECT id
           FROM deletion
          WHERE project_id = %(project_id)s
-           AND state IN ('queued', 'waiting', 'running')
-           AND (events OR recordings)
+           AND is_open
            AND (%(waiting)s OR retry_at IS NULL OR retry_at <= now())
            AND id > %(after)s
          ORDER BY id
@@ -46,8 +45,7 @@ async def idle_projects(conn: AsyncConnection) -> list[int]:
          WHERE EXISTS (SELECT
                          FROM deletion
                         WHERE project_id = project.id
-                          AND state IN ('queued', 'waiting', 'running')
-                          AND (events OR recordings)
+                          AND is_open
                           AND (retry_at IS NULL OR retry_at <= now()))
            AND NOT EXISTS (SELECT
                              FROM procrastinate_jobs
@@ -85,8 +83,7 @@ async def begin(conn: AsyncConnection, id: int) -> Deletion | None:
                    started_at = coalesce(started_at, now()),
                    retry_at = NULL
              WHERE id = %(id)s
-               AND state IN ('queued', 'waiting', 'running')
-               AND (events OR recordings)
+               AND is_open
             RETURNING id, uuid, project_id, person_id, person_uuid, profile, events, recordings,
                       requested_at, cutoff, state, api_key_id, request_id, failure, started_at,
                       settled_at, completed_at, verified_at, attempts, retry_at
@@ -231,8 +228,7 @@ async def progress(conn: AsyncConnection, project_id: int) -> Progress:
                AND count.kind = 'events'
                AND deletion.state = 'running'
              WHERE project_id = %(project_id)s
-               AND state IN ('queued', 'waiting', 'running')
-               AND (events OR recordings)
+               AND is_open
             """,
             {"project_id": project_id},
         )

@@ -2,6 +2,9 @@
 
 Each statement is about all persons of a request, and no id of theirs leaves the database: a person
 may have a million. Which tables there are to think of stands in `registry`.
+
+Rows are found by arrays that subqueries make: always by index. Joined, they are found by whatever
+the planner makes of tables that have just been filled.
 """
 
 from collections.abc import Sequence
@@ -83,10 +86,10 @@ async def end_ids(conn: AsyncConnection, deletions: Sequence[int]) -> None:
         """
         UPDATE distinct_id
            SET ended_at = now(), person_id = NULL
-          FROM deletion_target
-         WHERE deletion_target.deletion_id = ANY(%(deletions)b::bigint[])
-           AND distinct_id.id = deletion_target.distinct_id_id
-           AND distinct_id.ended_at IS NULL
+         WHERE id = ANY(ARRAY(SELECT distinct_id_id
+                                FROM deletion_target
+                               WHERE deletion_id = ANY(%(deletions)b::bigint[])))
+           AND ended_at IS NULL
         """,
         {"deletions": list(deletions)},
     )
@@ -96,9 +99,9 @@ async def delete_ledger(conn: AsyncConnection, deletions: Sequence[int]) -> None
     await conn.execute(
         """
         DELETE FROM ledger
-         USING deletion_person
-         WHERE deletion_person.deletion_id = ANY(%(deletions)b::bigint[])
-           AND ledger.person_id = deletion_person.person_id
+         WHERE person_id = ANY(ARRAY(SELECT person_id
+                                         FROM deletion_person
+                                        WHERE deletion_id = ANY(%(deletions)b::bigint[])))
         """,
         {"deletions": list(deletions)},
     )
@@ -108,9 +111,9 @@ async def delete_clocks(conn: AsyncConnection, deletions: Sequence[int]) -> None
     await conn.execute(
         """
         DELETE FROM property_clock
-         USING deletion_person
-         WHERE deletion_person.deletion_id = ANY(%(deletions)b::bigint[])
-           AND property_clock.person_id = deletion_person.person_id
+         WHERE person_id = ANY(ARRAY(SELECT person_id
+                                         FROM deletion_person
+                                        WHERE deletion_id = ANY(%(deletions)b::bigint[])))
         """,
         {"deletions": list(deletions)},
     )
@@ -181,9 +184,9 @@ async def leave_cohorts(conn: AsyncConnection, deletions: Sequence[int]) -> None
     await conn.execute(
         """
         DELETE FROM cohort_person
-         USING deletion_person
-         WHERE deletion_person.deletion_id = ANY(%(deletions)b::bigint[])
-           AND cohort_person.person_id = deletion_person.person_id
+         WHERE person_id = ANY(ARRAY(SELECT person_id
+                                         FROM deletion_person
+                                        WHERE deletion_id = ANY(%(deletions)b::bigint[])))
         """,
         {"deletions": list(deletions)},
     )
@@ -193,9 +196,9 @@ async def delete_persons(conn: AsyncConnection, deletions: Sequence[int]) -> Non
     await conn.execute(
         """
         DELETE FROM person
-         USING deletion_person
-         WHERE deletion_person.deletion_id = ANY(%(deletions)b::bigint[])
-           AND person.id = deletion_person.person_id
+         WHERE id = ANY(ARRAY(SELECT person_id
+                                  FROM deletion_person
+                                 WHERE deletion_id = ANY(%(deletions)b::bigint[])))
         """,
         {"deletions": list(deletions)},
     )

@@ -99,7 +99,8 @@ async def had_effect(conn: AsyncConnection, request_id: UUID) -> bool:
     cursor = await conn.execute(
         """
         SELECT EXISTS (SELECT FROM activity WHERE request_id = %(request_id)s)
-            OR EXISTS (SELECT FROM deletion WHERE request_id = %(request_id)s)
+            OR EXISTS (SELECT FROM deletion WHERE request_id = %(request_id)s AND NOT profile)
+            OR EXISTS (SELECT FROM bulk_deletion WHERE request_id = %(request_id)s)
             OR EXISTS (SELECT FROM cohort WHERE request_id = %(request_id)s)
         """,
         {"request_id": request_id},

@@ -9,6 +9,8 @@ from psycopg.rows import class_row
 from personhood.model import Deletion, DeletionState
 
 OPEN: tuple[str, ...] = (DeletionState.QUEUED, DeletionState.WAITING)
+# In these may be also what asks for a profile alone; there is no index by which to find it.
+ALSO_OF_PROFILES: tuple[str, ...] = (DeletionState.RUNNING, DeletionState.COMPLETED)
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -63,6 +65,7 @@ async def page(
               FROM deletion
              WHERE project_id = %(project_id)s
                AND (%(states)b::text[] IS NULL OR state = ANY(%(states)b::text[]))
+               AND (NOT %(apart)s OR state_apart = ANY(%(states)b::text[]))
                AND (%(put_off)s::boolean IS NULL
                     OR (retry_at IS NOT NULL AND retry_at > now()) = %(put_off)s)
                AND (%(person_uuid)s::uuid IS NULL OR person_uuid = %(person_uuid)s)
@@ -86,6 +89,7 @@ async def count(conn: AsyncConnection, project_id: int, filter: Filter, *, is_op
           FROM deletion
          WHERE project_id = %(project_id)s
            AND (%(states)b::text[] IS NULL OR state = ANY(%(states)b::text[]))
+           AND (NOT %(apart)s OR state_apart = ANY(%(states)b::text[]))
            AND (%(put_off)s::boolean IS NULL
                 OR (retry_at IS NOT NULL AND retry_at > now()) = %(put_off)s)
            AND (%(person_uuid)s::uuid IS NULL OR person_uuid = %(person_uuid)s)
@@ -112,6 +116,7 @@ def parameters(project_id: int, filter: Filter, *, is_open: bool) -> dict[str, o
     return {
         "project_id": project_id,
         "states": states,
+        "apart": states is not None and not {*ALSO_OF_PROFILES} & {*states},
         "put_off": put_off,
         "person_uuid": filter.person_uuid,
     }

@@ -15,6 +15,7 @@ class Holds(Enum):
 
     PERSON = auto()
     PERSON_UUID = auto()
+    PERSONS = auto()
     NAME = auto()  # the surrogate id of a distinct id
     NAMES = auto()
     TEXT = auto()
@@ -142,8 +143,8 @@ TABLES: Mapping[str, Table] = {
     "deletion_neighbour": Table(
         Fate.WHEN_COMPLETED, {"person_id": Holds.PERSON}, others=("deletion_id",)
     ),
-    "bulk_deletion_person": Table(
-        Fate.WHEN_COMPLETED, {"person_id": Holds.PERSON}, others=("bulk_deletion_id",)
+    "bulk_deletion_batch": Table(
+        Fate.WHEN_COMPLETED, {"person_ids": Holds.PERSONS}, others=("bulk_deletion_id",)
     ),
     "deletion": Table(
         Fate.RECORD,
@@ -174,6 +175,7 @@ NOTHING: Mapping[str, str] = {
     "cohort": "names and filters that somebody wrote",
     "bulk_deletion": "numbers; what the filter asked for is not kept",
     "deletion_count": "numbers",
+    "deletion_unsettled": "numbers of deletions",
     "doomed_blob": "random names of blobs that are to be removed",
     "idempotency": "hashes, and answers that only the client who was given them can read",
     "rate": "how often keys ask",

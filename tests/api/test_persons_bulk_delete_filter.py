@@ -189,7 +189,9 @@ async def gone_meanwhile(client: Client, id: int, pool: Pool) -> None:
     """Somebody deletes the next person."""
     async with pool.connection() as conn:
         cursor = await conn.execute(
-            "SELECT min(person_id) FROM bulk_deletion_person WHERE bulk_deletion_id = %s", [id]
+            "SELECT person_ids[1] FROM bulk_deletion_batch WHERE bulk_deletion_id = %s "
+            "ORDER BY number",
+            [id],
         )
         [person_id] = await cursor.fetchone() or [None]
         answer = await client.delete(f"{PATH}/{person_id}/")
