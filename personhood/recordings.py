@@ -136,7 +136,10 @@ async def row_of(conn: AsyncConnection, project: Project, text: str) -> int:
     """
     known = await recording.distinct_id_of(conn, project.id, text)
     if known is not None:
-        return known
+        id, is_marked = known
+        if not is_marked:
+            await recording.mark(conn, id)
+        return id
     uuid = person_uuid(project.id, text)
     [reserved] = await distinct_id.reserve(conn, project.id, texts=[text], uuids=[uuid])
     made = DistinctId(
@@ -146,6 +149,7 @@ async def row_of(conn: AsyncConnection, project: Project, text: str) -> int:
         generation=reserved.generation,
     )
     await distinct_id.insert_all(conn, [made])
+    await recording.mark(conn, made.id)
     return made.id
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 
 from personhood import past
@@ -76,8 +77,9 @@ async def listed(
             found, mark = await page(conn, project, place, at=at)
     return PersonList(
         results=[
-            row(each.person, displayed(each.distinct_ids)[:ROW_DISTINCT_IDS_MAX], project)
+            row(replace(each, distinct_ids=ids), project)
             for each in found
+            for ids in [displayed(each.distinct_ids)[:ROW_DISTINCT_IDS_MAX]]
         ],
         next=None if mark is None else pages.at_cursor(url_of(request), mark.hex),
         previous=None,

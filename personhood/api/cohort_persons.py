@@ -14,7 +14,7 @@ from personhood.api import cohorts_docs as docs
 from personhood.api.asked import Asked, lookups_of, named, pool_of, url_of
 from personhood.api.cohorts import known, number
 from personhood.api.cohorts_docs import Added, PersonsCohort, PersonsCohorts, Removed
-from personhood.api.present import displayed, row
+from personhood.api.present import row
 from personhood.api.schema import READ_ERRORS, WRITE_ERRORS, Described, responses, with_body
 from personhood.api.wire import PersonList
 from personhood.errors import InvalidInput, NotFound
@@ -26,7 +26,7 @@ from personhood.model import Person, Project
 from personhood.store import cohort, cohort_person, person_lookup, person_page
 from personhood.store.cohort import Cohort
 from personhood.store.person_filter import Filter
-from personhood.store.person_lookup import Name
+from personhood.store.person_lookup import Name, owner_of
 
 BY_EITHER = [HttpMethod.POST, HttpMethod.PATCH]
 
@@ -89,12 +89,12 @@ async def cohorts_persons(
         wanted = await known(conn, project.id, number(cohort_id))
         found = await listed(conn, project, wanted, filter=filter, page=page)
         shown = found[: page.limit]
-        ids = await person_lookup.distinct_ids_of(
+        owned = await person_lookup.owned_by(
             conn, [person.id for person in shown], limit=docs.DISTINCT_IDS_MAX
         )
     url = url_of(request)
     return PersonList(
-        results=[row(person, displayed(ids[person.id]), project) for person in shown],
+        results=[row(owner_of(person, owned[person.id]), project) for person in shown],
         next=pages.next_url(url, page, more=len(found) > page.limit),
         previous=pages.previous_url(url, page),
     )

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from litestar.params import QueryParameter
-from msgspec import Struct
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from personhood.api.persons_docs import PERSON
 from personhood.api.wire import PersonDetail
@@ -66,7 +67,7 @@ PAGE = MergeList(
     next=None,
     previous=None,
 )
-UNDONE = UndoneMerge(preview=False, kept=PERSON, freed=FREED)
+UNDONE = UndoneMerge(preview=False, kept=replace(PERSON, recordings_count=UNSET), freed=FREED)
 
 LIST = """
 The merges that made a person what it is, the newest first: those of its own, and those of persons

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from personhood.api.asked import Asked, pool_of
-from personhood.api.present import displayed, row
+from personhood.api.present import row
 from personhood.errors import Throttled
 from personhood.http import sheet
 from personhood.http.streamed import Streamed, unless_left
@@ -109,5 +109,5 @@ async def by_hand(
 def flattened(owners: Iterable[Owner], project: Project) -> Iterator[dict[str, Any]]:
     """Persons as a list shows them, as cells by column."""
     for owner in owners:
-        shown = row(owner.person, displayed(owner.distinct_ids), project)
+        shown = row(owner, project)
         yield sheet.flat(sheet.plain(shown))

@@ -116,7 +116,7 @@ async def persons_delete_property(
     project = request.auth.project
     shape = await detail_of(owner, project)
     answer = PropertyDeleted(dry_run=only_shown, deleted=gone, person=shape)
-    return tagged.respond(answer, found.person if only_shown else owner.person, project)
+    return tagged.respond(answer, found if only_shown else owner, project)
 
 
 async def updated(request: Asked, person_id: str, properties: Properties) -> Response[PersonDetail]:
@@ -124,7 +124,7 @@ async def updated(request: Asked, person_id: str, properties: Properties) -> Res
     kind, by = ActivityKind.UPDATED, cause_of(request)
     done = await corrected(request, found, Correction(kind=kind, by=by, set=properties))
     owner, project = await shown(request, done), request.auth.project
-    return tagged.respond(await detail_of(owner, project), owner.person, project)
+    return tagged.respond(await detail_of(owner, project), owner, project)
 
 
 async def corrected(request: Asked, found: Owner, correction: Correction) -> Corrected:
@@ -150,7 +150,7 @@ def without(request: Asked, found: Owner, key: str) -> tuple[Owner, Properties]:
         raise PreconditionFailed
     kept = dict(found.person.properties)
     gone = {key: kept.pop(key)} if key in kept else {}
-    return Owner(replace(found.person, properties=kept), found.distinct_ids), gone
+    return replace(found, person=replace(found.person, properties=kept)), gone
 
 
 def properties_in(body: Properties) -> Properties:

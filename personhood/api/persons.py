@@ -12,7 +12,7 @@ from personhood.api import person_filter, tagged
 from personhood.api import persons_docs as docs
 from personhood.api.asked import Asked, flag, lookups_of, pool_of, resolve, url_of
 from personhood.api.person_export import export
-from personhood.api.present import ROW_DISTINCT_IDS_MAX, detail_of, displayed, row
+from personhood.api.present import ROW_DISTINCT_IDS_MAX, detail_of, row
 from personhood.api.schema import READ_ERRORS, WRITE_ERRORS, Described, responses, with_body
 from personhood.api.wire import PersonDetail, PersonList, PersonRow, PersonsFound
 from personhood.errors import InvalidInput, MethodNotAllowed
@@ -23,7 +23,7 @@ from personhood.http.streamed import Streamed
 from personhood.model import BIGINT_MAX, Properties
 from personhood.store import person_lookup, person_page
 from personhood.store.person_filter import Filter
-from personhood.store.person_lookup import Name
+from personhood.store.person_lookup import Name, owner_of
 from personhood.store.person_page import Mark
 
 
@@ -142,9 +142,9 @@ async def listed(request: Asked, filter: Filter, place: Place, *, counted: bool)
                 conn, project.id, filter, limit=limit, offset=place.offset, counted=counted
             )
         roots = [person.id for person in page.persons]
-        ids = await person_lookup.distinct_ids_of(conn, roots, limit=ROW_DISTINCT_IDS_MAX)
+        owned = await person_lookup.owned_by(conn, roots, limit=ROW_DISTINCT_IDS_MAX)
     return Found(
-        rows=[row(person, displayed(ids[person.id]), project) for person in page.persons],
+        rows=[row(owner_of(person, owned[person.id]), project) for person in page.persons],
         mark=page.mark,
         count=UNSET if page.count is None else page.count,
     )
@@ -174,7 +174,7 @@ async def looked_up(request: Asked, distinct_id: str, page: pages.Page) -> Perso
     project = request.auth.project
     name = Name(project.id, distinct_id, ROW_DISTINCT_IDS_MAX)
     owner = await lookups_of(request).persons.get(name)
-    rows = [] if owner is None else [row(owner.person, displayed(owner.distinct_ids), project)]
+    rows = [] if owner is None else [row(owner, project)]
     previous = pages.previous_url(url_of(request), page)
     return PersonList(results=rows, next=None, previous=previous)
 
@@ -207,9 +207,9 @@ async def persons_retrieve(
     if (moment := past.at(as_of, as_of_basis)) is not None:
         return Response(await past.retrieved(request, person_id, moment))
     owner, project = await resolve(request, person_id), request.auth.project
-    if tagged.is_known(request, owner.person):
-        return tagged.not_modified(owner.person, project)
-    return tagged.respond(await detail_of(owner, project), owner.person, project)
+    if tagged.is_known(request, owner):
+        return tagged.not_modified(owner, project)
+    return tagged.respond(await detail_of(owner, project), owner, project)
 
 
 @post("/", opt={"scope": "person:write"}, include_in_schema=False)

@@ -11,6 +11,7 @@ from personhood.api.wire import PersonDetail, PersonList, PersonRow, PersonsFoun
 from personhood.filters.reading import CHARACTERS_MAX, DEPTH_MAX, FILTERS_MAX, VALUES_MAX
 from personhood.http.envelope import Error
 from personhood.http.page import LIMIT_DEFAULT, LIMIT_MAX
+from personhood.store.recording_count import COUNTED_MAX
 
 ID_MALFORMED = (
     "The ID provided does not look like a personID. If you are using a distinctId, please use "
@@ -25,6 +26,7 @@ PERSON = PersonDetail(
     created_at=datetime(2021, 8, 25, 22, 9, 14, 252000, tzinfo=UTC),
     uuid=UUID("b44cfe84-13e5-55bd-9d93-03bf32d61790"),
     last_seen_at=None,
+    recordings_count=3,
 )
 ROW = PersonRow(
     id=PERSON.uuid,
@@ -35,6 +37,7 @@ ROW = PersonRow(
     is_identified=True,
     name=PERSON.name,
     distinct_ids=PERSON.distinct_ids,
+    recordings_count=PERSON.recordings_count,
 )
 PAGE = PersonList(
     results=[ROW],
@@ -66,7 +69,8 @@ is written between them. Their order is that of the first `created_at` a person 
 does not lower. For filters that are too long for a URL there is `POST …/persons/search`.
 
 Here `id` is the uuid, unlike where a single person is read. At most {1000:,} distinct ids are shown
-for each person; reading the person shows them all.
+for each person; reading the person shows them all. `recordings_count` is how many
+`/session_recordings/?person_uuid=` lists, up to {COUNTED_MAX:,}.
 
 As CSV, the whole list is one file: `limit` and `offset` do not count, but it ends after {300_000:,}
 persons unless you say `all=true`. It shows one moment, however long it takes to read, and breaks
@@ -108,6 +112,9 @@ curl -H 'Authorization: Bearer phx_your_key' \\
 
 A person that was merged into another is gone under its own id. To find a person by a distinct id,
 list with `?distinct_id=`.
+
+`recordings_count` is how many session recordings the person has, of all that it was merged from
+(up to 10,000): `/session_recordings/?person_uuid=` lists them.
 
 `ETag` stands for what is shown: send it back in `If-None-Match` to be told 304 while nothing has
 changed, or in `If-Match` to change the person only if it is still the one you read.

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from msgspec import UNSET
+
 from personhood.api.wire import PersonDetail, PersonRow
 from personhood.identity.distinct_id import is_anonymous
 from personhood.model import DISPLAY_NAME_PROPERTIES, JSON, Person, Project
@@ -28,10 +30,12 @@ def detail(owner: Owner, project: Project) -> PersonDetail:
         created_at=person.created_at,
         uuid=person.uuid,
         last_seen_at=person.last_seen_at,
+        recordings_count=UNSET if owner.recordings is None else owner.recordings,
     )
 
 
-def row(person: Person, ids: list[str], project: Project) -> PersonRow:
+def row(owner: Owner, project: Project) -> PersonRow:
+    person, ids = owner.person, displayed(owner.distinct_ids)
     return PersonRow(
         id=person.uuid,
         uuid=person.uuid,
@@ -41,6 +45,7 @@ def row(person: Person, ids: list[str], project: Project) -> PersonRow:
         is_identified=person.is_identified,
         name=name_of(person, ids, project, fallback=str(person.uuid)),
         distinct_ids=ids,
+        recordings_count=UNSET if owner.recordings is None else owner.recordings,
     )
 
 

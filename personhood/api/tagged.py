@@ -2,8 +2,11 @@
 
 A tag stands for all that `present.detail` shows. Properties, distinct ids and `created_at` change
 with the person's version, `last_seen_at` without one, and the name also by the project's settings.
+How many recordings there are stands at the end of a tag: who sees another number is told so, but
+`If-Match` speaks of the person alone, to whom nothing is done by being recorded.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
@@ -20,6 +23,7 @@ from personhood.api.asked import Asked
 from personhood.api.schema import Described
 from personhood.http import etag
 from personhood.model import Person, Project
+from personhood.store.person_lookup import Owner
 
 IfMatch: TypeAlias = Annotated[
     str | None,
@@ -61,7 +65,15 @@ def answered(operation: type[Described]) -> type[Described]:
     return Answered
 
 
-def tag(person: Person, project: Project) -> str:
+COUNT = re.compile(r'\.\d+(?=")')
+
+
+def tag(owner: Owner, project: Project) -> str:
+    return f'{tag_of(owner.person, project)[:-1]}.{owner.recordings or 0}"'
+
+
+def tag_of(person: Person, project: Project) -> str:
+    """The tag without its end. That has no point in it."""
     # The program's version too: another one may show the same person in another form.
     return etag.tag(
         person.id,
@@ -72,18 +84,18 @@ def tag(person: Person, project: Project) -> str:
     )
 
 
-def respond(body: Any, person: Person, project: Project) -> Response[Any]:
-    return Response(body, status_code=HTTP_200_OK, headers={"ETag": tag(person, project)})
+def respond(body: Any, owner: Owner, project: Project) -> Response[Any]:
+    return Response(body, status_code=HTTP_200_OK, headers={"ETag": tag(owner, project)})
 
 
-def is_known(request: Asked, person: Person) -> bool:
+def is_known(request: Asked, owner: Owner) -> bool:
     """Whether the client has the person already, by its `If-None-Match`."""
     header = given(request, "if-none-match")
-    return header is not None and etag.matches_weakly(header, tag(person, request.auth.project))
+    return header is not None and etag.matches_weakly(header, tag(owner, request.auth.project))
 
 
-def not_modified(person: Person, project: Project) -> Response[None]:
-    return Response(None, status_code=HTTP_304_NOT_MODIFIED, headers={"ETag": tag(person, project)})
+def not_modified(owner: Owner, project: Project) -> Response[None]:
+    return Response(None, status_code=HTTP_304_NOT_MODIFIED, headers={"ETag": tag(owner, project)})
 
 
 def expected(request: Asked) -> Callable[[Person], bool] | None:
@@ -91,8 +103,8 @@ def expected(request: Asked) -> Callable[[Person], bool] | None:
     header = given(request, "if-match")
     if header is None:
         return None
-    project = request.auth.project
-    return lambda person: etag.matches_strongly(header, tag(person, project))
+    project, header = request.auth.project, COUNT.sub("", header)
+    return lambda person: etag.matches_strongly(header, tag_of(person, project))
 
 
 def given(request: Asked, name: str) -> str | None:

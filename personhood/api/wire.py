@@ -9,7 +9,9 @@ from personhood.model import JSON, Properties
 
 
 class PersonDetail(Struct, frozen=True, kw_only=True):
-    """One person, read by itself (contract: persons-api, 2.3)."""
+    """One person, read by itself (contract: persons-api, 2.3). What it was at another time is told
+    without its recordings.
+    """
 
     id: int
     name: JSON
@@ -18,6 +20,7 @@ class PersonDetail(Struct, frozen=True, kw_only=True):
     created_at: datetime
     uuid: UUID
     last_seen_at: datetime | None
+    recordings_count: int | UnsetType = UNSET
 
 
 class PersonRow(Struct, frozen=True, kw_only=True):
@@ -34,6 +37,7 @@ class PersonRow(Struct, frozen=True, kw_only=True):
     distinct_ids: list[str]
     matched_recordings: list[JSON] = []
     value_at_data_point: JSON = None
+    recordings_count: int | UnsetType = UNSET
 
 
 class PersonList(Struct, frozen=True, kw_only=True):

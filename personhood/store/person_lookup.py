@@ -1,6 +1,6 @@
 """One person by any of its names, for many requests at once: see `together`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from personhood.model import BIGINT_MAX, Person
+from personhood.store import recording_count
 
 MEMBERS_MAX = 2000
 
@@ -25,10 +26,18 @@ class Name(Struct, frozen=True):
 
 
 class Owner(Struct, frozen=True):
-    """A root, and its distinct ids in stored order."""
+    """A root, its distinct ids in stored order, and its recordings where these were counted."""
 
     person: Person
     distinct_ids: list[str]
+    recordings: int | None = None
+
+
+class Owned(Struct, frozen=True):
+    """What a root has, with all that was ever merged into it."""
+
+    distinct_ids: list[str]
+    recordings: int
 
 
 async def owners(conn: AsyncConnection, names: Sequence[Name]) -> dict[Name, Owner]:
@@ -40,12 +49,16 @@ async def owners(conn: AsyncConnection, names: Sequence[Name]) -> dict[Name, Own
         found |= await by_uuid(conn, uuids)
     if texts := [name for name in names if isinstance(name.value, str)]:
         found |= await by_distinct_id(conn, texts)
-    owned: dict[tuple[int, int | None], list[str]] = {}
+    owned: dict[tuple[int, int | None], Owned] = {}
     for limit in {name.limit for name in found}:
         roots = {person.id for name, person in found.items() if name.limit == limit}
-        for root, ids_of_root in (await distinct_ids_of(conn, roots, limit=limit)).items():
-            owned[root, limit] = ids_of_root
-    return {name: Owner(person, owned[person.id, name.limit]) for name, person in found.items()}
+        for root, has in (await owned_by(conn, roots, limit=limit)).items():
+            owned[root, limit] = has
+    return {name: owner_of(person, owned[person.id, name.limit]) for name, person in found.items()}
+
+
+def owner_of(person: Person, owned: Owned) -> Owner:
+    return Owner(person, owned.distinct_ids, owned.recordings)
 
 
 async def owner(conn: AsyncConnection, name: Name) -> Owner | None:
@@ -147,15 +160,36 @@ def top(persons: dict[int, Person], id: int) -> Person | None:
     return person
 
 
+async def owned_by(
+    conn: AsyncConnection, roots: Iterable[int], *, limit: int | None
+) -> dict[int, Owned]:
+    """For each root its live ids, oldest row first, and how many recordings it has.
+
+    `limit` is of ids, for each root; None means all of them. Of a root that absorbed more than
+    MEMBERS_MAX persons, a limit is kept among those found first, and so are recordings counted.
+    """
+    root_of = await members_of(conn, roots, limit=limit)
+    ids = await distinct_ids_among(conn, root_of, limit=limit)
+    recordings = await recording_count.of(conn, root_of)
+    return {root: Owned(texts, recordings.get(root, 0)) for root, texts in ids.items()}
+
+
 async def distinct_ids_of(
     conn: AsyncConnection, roots: Iterable[int], *, limit: int | None
 ) -> dict[int, list[str]]:
-    """For each root the live ids of it and of all that was ever merged into it, oldest row first.
+    """The ids of `owned_by` alone."""
+    return await distinct_ids_among(conn, await members_of(conn, roots, limit=limit), limit=limit)
 
-    `limit` is for each root; None means all of them. Of a root that absorbed more than
-    MEMBERS_MAX persons, a limit is kept among those found first.
-    """
-    root_of = await members(conn, set(roots), most=None if limit is None else MEMBERS_MAX)
+
+async def members_of(
+    conn: AsyncConnection, roots: Iterable[int], *, limit: int | None
+) -> dict[int, int]:
+    return await members(conn, set(roots), most=None if limit is None else MEMBERS_MAX)
+
+
+async def distinct_ids_among(
+    conn: AsyncConnection, root_of: Mapping[int, int], *, limit: int | None
+) -> dict[int, list[str]]:
     cursor = await conn.execute(
         """
         SELECT member.id, owned.id, owned.distinct_id

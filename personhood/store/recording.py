@@ -27,11 +27,13 @@ class Stay(Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-async def distinct_id_of(conn: AsyncConnection, project_id: int, text: str) -> int | None:
-    """The live row of a distinct id."""
+async def distinct_id_of(
+    conn: AsyncConnection, project_id: int, text: str
+) -> tuple[int, bool] | None:
+    """The live row of a distinct id, and whether it is marked."""
     cursor = await conn.execute(
         """
-        SELECT id
+        SELECT id, is_recorded
           FROM distinct_id
          WHERE project_id = %(project_id)s
            AND distinct_id = %(text)s
@@ -39,8 +41,14 @@ async def distinct_id_of(conn: AsyncConnection, project_id: int, text: str) -> i
         """,
         {"project_id": project_id, "text": text},
     )
-    row = await cursor.fetchone()
-    return None if row is None else row[0]
+    return await cursor.fetchone()
+
+
+async def mark(conn: AsyncConnection, distinct_id_id: int) -> None:
+    """From now on a distinct id is one that sent recordings."""
+    await conn.execute(
+        "UPDATE distinct_id SET is_recorded = true WHERE id = %(id)s", {"id": distinct_id_id}
+    )
 
 
 async def open(

@@ -97,6 +97,7 @@ async def page_of_names(
                        SELECT id, distinct_id
                          FROM distinct_id
                         WHERE person_id = family.id
+                          AND is_recorded
                           AND ended_at IS NULL
                        OFFSET 0
                        ) AS own

@@ -32,6 +32,7 @@ async def everybody(client: Client, query: str = "") -> Snapshot:
             row.pop("last_seen_at")
             row["distinct_ids"] = sorted(row["distinct_ids"])
             row.pop("name")
+            row.pop("recordings_count", None)
             found[row["uuid"]] = row
     return found
 

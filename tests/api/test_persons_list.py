@@ -34,6 +34,7 @@ async def test_a_row_has_exactly_the_documented_fields(client: Client, people: P
                 "distinct_ids": ["ada", "6e9a624b-9339-4d07-8c46-8cd05dfa04e1"],
                 "matched_recordings": [],
                 "value_at_data_point": None,
+                "recordings_count": 0,
             }
         ],
         "next": None,

@@ -32,6 +32,7 @@ async def test_a_person_has_exactly_the_documented_fields(client: Client, people
         "created_at": "2021-08-25T22:09:14.252000Z",
         "uuid": str(uuid),
         "last_seen_at": None,
+        "recordings_count": 0,
     }
     assert list(answer.json())[:3] == ["id", "name", "distinct_ids"]
 

@@ -17,6 +17,7 @@ from personhood import settings
 from personhood.app import create_app
 from personhood.identity.distinct_id import person_uuid
 from personhood.model import Project
+from personhood.store import recording_count
 from personhood.store.pool import Pool
 from tests.api.conftest import Client, People
 from tests.api.skeleton import needs
@@ -77,6 +78,14 @@ async def ids(client: Client, **query: Any) -> list[str]:
     answer = await client.get(f"{PATH}/", params=query)
     assert answer.status_code == 200, answer.text
     return [each["id"] for each in answer.json()["results"]]
+
+
+async def counts(client: Client, person: object) -> tuple[int, int]:
+    """How many recordings the person has by itself, and in a list."""
+    one = (await client.get(f"/api/projects/@current/persons/{person}")).json()
+    listed = (await client.get("/api/projects/@current/persons/?search=a")).json()["results"]
+    of_uuid = {each["uuid"]: each["recordings_count"] for each in listed}
+    return one["recordings_count"], of_uuid[one["uuid"]]
 
 
 async def played(client: Client, session_id: str, **query: Any) -> list[Any]:
@@ -140,6 +149,45 @@ async def test_who_has_no_person_is_told_as_missing(
         "uuid": str(person_uuid(shop.id, "nobody")),
         "last_seen_at": None,
     }
+
+
+async def test_persons_tell_how_many_recordings_they_have(
+    client: Client, sdk: Client, people: People, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, uuid = await people.add("ada")
+    await people.add("anon", merged_into=ada)
+    await people.add(*[f"id-{n}" for n in range(1000)], "last", merged_into=ada)
+    other, _ = await people.add("barbara")
+    persons = "/api/projects/@current/persons"
+    tag = (await client.get(f"{persons}/{ada}")).headers["etag"]
+    for number, name in enumerate(["ada", "anon", "last", "ada", "nobody"]):
+        await record(sdk, f"s-{number}", distinct_id=name)
+    await record(sdk, "s-0", LATER, distinct_id="ada")
+    assert await counts(client, ada) == (4, 4) == (len(await ids(client, person_uuid=uuid)),) * 2
+    assert await counts(client, other) == (0, 0)
+    found = (await client.get(f"{persons}/?distinct_id=anon")).json()["results"]
+    assert [each["recordings_count"] for each in found] == [4]
+    # Being recorded is a change to see, and none to the person.
+    answer = await client.get(f"{persons}/{ada}", headers={"If-None-Match": tag})
+    assert answer.status_code == 200
+    now = answer.headers["etag"]
+    answer = await client.get(f"{persons}/{ada}", headers={"If-None-Match": now})
+    assert answer.status_code == 304
+    body = {"properties": {"plan": "free"}}
+    answer = await client.patch(f"{persons}/{ada}", json=body, headers={"If-Match": tag})
+    assert (answer.status_code, answer.json()["recordings_count"]) == (200, 4)
+    answer = await client.patch(f"{persons}/{ada}", json=body, headers={"If-Match": now})
+    assert answer.status_code == 412
+
+    parted = {"distinct_ids_to_split": ["last"]}
+    assert (await client.post(f"{persons}/{ada}/split", json=parted)).status_code == 200
+    assert await counts(client, ada) == (3, 3)
+    [last] = (await client.get(f"{persons}/?distinct_id=last")).json()["results"]
+    assert last["recordings_count"] == 1
+    await client.delete(f"{PATH}/s-0")
+    assert await counts(client, ada) == (2, 2)
+    monkeypatch.setattr(recording_count, "COUNTED_MAX", 1)
+    assert await counts(client, ada) == (1, 1)
 
 
 async def test_by_person_and_distinct_id(client: Client, sdk: Client, people: People) -> None:

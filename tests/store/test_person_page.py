@@ -45,11 +45,32 @@ def filled(postgres: str) -> Iterator[str]:
              ORDER BY id, n
             """
         )
+        conn.execute(
+            """
+            UPDATE distinct_id
+               SET is_recorded = true
+             WHERE mod(person_id, 5) <> 2 AND mod(id, 2) = 1
+            """
+        )
+        conn.execute(
+            """
+            INSERT INTO recording (project_id, session_id, distinct_id_id, started_at, ended_at,
+                                   received_at, expires_at, source, library, urls, blocks,
+                                   next_block, events, bytes, clicks, keypresses, mouse_activity,
+                                   console_logs, console_warnings, console_errors, active_ms)
+            SELECT project_id, 's-' || id, id, now(), now(), now(), now(), 'web', 'web', '{}',
+                   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+              FROM distinct_id
+             WHERE is_recorded
+            """
+        )
+        conn.execute("VACUUM ANALYZE recording")
         conn.execute("INSERT INTO cohort (id, project_id, name) VALUES (1, 1, 'some')")
         conn.execute("INSERT INTO cohort_person (cohort_id, person_id) VALUES (1, 7775)")
         conn.execute("VACUUM ANALYZE person")
         conn.execute("VACUUM ANALYZE distinct_id")
         conn.execute("ANALYZE cohort_person")
+        conn.execute("SELECT pg_stat_force_next_flush()")
         yield url
 
 
@@ -73,7 +94,9 @@ async def sequential_scans(conn: AsyncConnection) -> dict[str, int]:
     await conn.execute("SELECT pg_stat_force_next_flush()")
     cursor = await conn.execute(
         """
-        SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN ('person', 'distinct_id')
+        SELECT relname, seq_scan
+          FROM pg_stat_user_tables
+         WHERE relname IN ('person', 'distinct_id', 'recording')
         """
     )
     return dict(await cursor.fetchall())
@@ -90,6 +113,9 @@ async def read(conn: AsyncConnection, how: str, uuid: UUID) -> Any:
         case "distinct_ids_of":
             found = await person_lookup.distinct_ids_of(conn, range(101, 200), limit=1000)
             return found[104] == ["id-104-1", "id-104-2", "id-105-1", "id-105-2"]
+        case "owned_by":
+            found = await person_lookup.owned_by(conn, range(101, 200), limit=1000)
+            return (found[104].recordings, found[107].recordings) == (2, 0)
         case "page":
             page = await person_page.page(conn, 1, Filter(), limit=100, offset=500)
             return len(page.persons) == 100 and page.mark is not None
@@ -102,7 +128,7 @@ async def read(conn: AsyncConnection, how: str, uuid: UUID) -> Any:
 
 @pytest.mark.parametrize(
     "how",
-    ["by_id", "by_uuid", "by_distinct_id", "distinct_ids_of", "page", "page_behind"],
+    ["by_id", "by_uuid", "by_distinct_id", "distinct_ids_of", "owned_by", "page", "page_behind"],
 )
 async def test_no_table_is_read_from_end_to_end(pool: Pool, uuid: UUID, how: str) -> None:
     async with pool.connection() as conn:
