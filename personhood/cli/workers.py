@@ -3,11 +3,13 @@
 import functools
 import gc
 import os
+import select
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from granian.constants import Interfaces
@@ -27,6 +29,7 @@ LOOK_EVERY_S = 0.5
 GC_OBJECTS = 20_000
 FIRST_ANSWER_CHECK_S = 0.01
 ANSWER_TIMEOUT_S = 5
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 # Granian's own log goes where ours goes.
 LOGGING: dict[str, Any] = {
@@ -50,6 +53,7 @@ def run(
 
     `look_after` is called again and again from then on; what it raises ends the server.
     """
+    hold_signals_while_forking()
     server = Server(settings, address, announce)
     server.main_loop_interrupt = Patience(server, look_after)
     try:
@@ -106,24 +110,64 @@ class Patience(threading.Event):
     """What Granian's main loop waits on; while nothing happens, it looks after the rest.
 
     In the main thread, because that is the one that forks: a worker that is started anew must not
-    find a lock which another thread held at that moment.
+    find a lock which another thread held at that moment. A pipe, because signal handlers set it:
+    they come between any two steps of that thread, and a threading.Event has a lock.
     """
 
     def __init__(self, server: Server, look_after: Callable[[], None]) -> None:
         super().__init__()
         self.server = server
         self.look_after = look_after
+        self.reading, self.writing = os.pipe()
+        os.set_blocking(self.reading, False)
+        os.set_blocking(self.writing, False)
+
+    def set(self) -> None:
+        with suppress(BlockingIOError):  # full: that will do
+            os.write(self.writing, b"!")
+
+    def clear(self) -> None:
+        with suppress(BlockingIOError):
+            while os.read(self.reading, 1024):
+                pass
 
     def wait(self, timeout: float | None = None) -> bool:
         if timeout is not None:
-            return super().wait(timeout)
-        while not super().wait(LOOK_EVERY_S):
+            return self.is_set(timeout)
+        # Granian may clear this just when it is told to stop.
+        while not (self.server.stop_was_asked or self.is_set(LOOK_EVERY_S)):
             try:
                 self.look_after()
             except PersonhoodError as error:
                 self.server.failure = error
                 self.server.signal_handler_interrupt()
         return True
+
+    def is_set(self, timeout: float = 0) -> bool:
+        return bool(select.select([self.reading], [], [], timeout)[0])
+
+
+def hold_signals_while_forking() -> None:
+    """Let a signal end a worker from its first moment until its event loop takes over.
+
+    The handlers that it inherits would only note it there, and Python drops one that comes just
+    after the fork: the server would wait for that worker until it kills it.
+    """
+
+    def in_child() -> None:
+        end_on_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS),
+        after_in_child=in_child,
+    )
+
+
+def end_on_signals() -> None:
+    for each in STOP_SIGNALS:
+        signal.signal(each, signal.SIG_DFL)
 
 
 def answers(address: Address) -> bool:
@@ -138,10 +182,7 @@ def answers(address: Address) -> bool:
 
 def load(settings: Settings, database_url: str, parent: int) -> Any:
     """The application; Granian calls this in each new worker, before anything else."""
-    # Until the worker's event loop takes over, a signal must end it: those that were inherited
-    # from the parent would only note it there.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_on_signals()  # also where workers are not forked
     logs.configure(settings.log_format)
     threading.Thread(target=follow, args=(parent,), daemon=True).start()
 
