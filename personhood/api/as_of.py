@@ -13,19 +13,25 @@ from personhood.api.asked import Asked, pool_of, reference, url_of
 from personhood.api.present import ROW_DISTINCT_IDS_MAX, detail_of, displayed, row
 from personhood.api.wire import PersonDetail, PersonList
 from personhood.errors import InvalidInput, NotFound
+from personhood.filters import tree
 from personhood.http import page as pages
 from personhood.http import segments
 from personhood.model import BIGINT_MAX, Person, Project
-from personhood.store import activity_facts, person
+from personhood.store import activity_facts, past_filter, person, property_filter
 from personhood.store import past as store
 from personhood.store.past import At
+from personhood.store.past_filter import Then
+from personhood.store.person_filter import Filter, holds_nul
 from personhood.store.person_lookup import Owner
+from personhood.store.timeline import one_moment
 
 BASES = {"recorded": False, "event": True}
 PAGE_MAX = 100
 LOOKED_AT_MAX = 1_000  # persons, for one page
 NOBODY = UUID(int=0)
-NO_FILTER = "as_of goes with distinct_id alone: what else persons had then is not indexed."
+BATCH = 100  # persons that are looked at together, where not all fit
+NO_COHORTS = "Which persons a cohort had then is not known: it cannot be asked together with as_of."
+NO_OFFSET = "Persons as of a moment are not counted: follow `next`, which leads on by a cursor."
 
 
 class Place(Struct, frozen=True):
@@ -53,10 +59,18 @@ def at(as_of: str | None, basis: str | None) -> At | None:
         raise InvalidInput("Must be a time in ISO 8601.", attr="as_of") from None
 
 
+def refuse(*, offset: int, counted: bool) -> None:
+    """What a list of the past does not take: it would have to go through everybody."""
+    if offset:
+        raise InvalidInput(NO_OFFSET, attr="offset")
+    if counted:
+        raise InvalidInput(NO_OFFSET, attr="include_total")
+
+
 async def retrieved(request: Asked, text: str, at: At) -> PersonDetail:
     """Whom an `:id` of a path meant then. Raises NotFound."""
     project = request.auth.project
-    async with pool_of(request).connection() as conn:
+    async with one_moment(pool_of(request)) as conn:
         meant = await meant_by(conn, project.id, reference(segments.decoded(text)))
         found = await owners(conn, project, meant.persons, at=at, having=meant.name_id)
     if not found:
@@ -65,16 +79,22 @@ async def retrieved(request: Asked, text: str, at: At) -> PersonDetail:
 
 
 async def listed(
-    request: Asked, at: At, *, distinct_id: str | None, limit: int, cursor: str | None
+    request: Asked, at: At, filter: Filter, *, limit: int, cursor: str | None
 ) -> PersonList:
+    """A page of whoever fits. Raises InvalidInput for what cannot be asked of the past."""
     project, place = request.auth.project, Place(min(limit, PAGE_MAX), read(cursor))
-    async with pool_of(request).connection() as conn:
-        if distinct_id:
-            meant = await meant_by(conn, project.id, distinct_id.replace("\0", "\ufffd"))
-            found = await owners(conn, project, meant.persons, at=at, having=meant.name_id)
-            mark = None
+    if tree.cohort_ids(filter.properties):
+        raise InvalidInput(NO_COHORTS, attr="properties")
+    async with one_moment(pool_of(request)) as conn:
+        await property_filter.check(conn, filter.properties, project_id=project.id)
+        if holds_nul(filter):
+            found, mark = [], None
+        elif filter.distinct_id is not None:
+            meant = await meant_by(conn, project.id, filter.distinct_id)
+            there = await owners(conn, project, meant.persons, at=at, having=meant.name_id)
+            found, mark = await fitting(conn, filter, there), None
         else:
-            found, mark = await page(conn, project, place, at=at)
+            found, mark = await page(conn, project, place, at=at, filter=filter)
     return PersonList(
         results=[
             row(replace(each, distinct_ids=ids), project)
@@ -96,24 +116,42 @@ def read(cursor: str | None) -> UUID:
 
 
 async def page(
-    conn: AsyncConnection, project: Project, place: Place, *, at: At
+    conn: AsyncConnection, project: Project, place: Place, *, at: At, filter: Filter
 ) -> tuple[list[Owner], UUID | None]:
-    """The persons of a page, and behind whom the next begins. Where many were not there then, a
-    page ends before it is full."""
+    """The persons of a page, and behind whom the next begins. Where few were there then, or few
+    fit, a page ends before it is full."""
     found: list[Owner] = []
-    after, looked_at = place.after, 0
+    after, looked_at, asks = place.after, 0, filter != Filter()
     while len(found) < place.limit and looked_at < LOOKED_AT_MAX:
-        most = place.limit - len(found)
+        most = BATCH if asks else place.limit - len(found)
         batch = await store.by_uuid_behind(conn, project.id, after=after, most=most)
-        found += await owners(conn, project, [each.id for each in batch], at=at)
+        there = await owners(conn, project, [each.id for each in batch], at=at)
+        fits = await fitting(conn, filter, there)
+        left = place.limit - len(found)
+        found += fits[:left]
+        if len(fits) > left:
+            return found, found[-1].person.uuid
         if len(batch) < most:
-            return in_order(found), None
+            return found, None
         after, looked_at = batch[-1].uuid, looked_at + len(batch)
-    return in_order(found), after
+    return found, after
 
 
-def in_order(found: list[Owner]) -> list[Owner]:
-    return sorted(found, key=lambda each: each.person.uuid)
+async def fitting(conn: AsyncConnection, filter: Filter, there: list[Owner]) -> list[Owner]:
+    """Those whom a filter finds, in the order of uuids."""
+    persons = [
+        Then(
+            id=each.person.id,
+            uuid=each.person.uuid,
+            properties=each.person.properties,
+            distinct_ids=each.distinct_ids,
+        )
+        for each in there
+    ]
+    fits = await past_filter.matching(conn, filter, persons)
+    return sorted(
+        (each for each in there if each.person.id in fits), key=lambda each: each.person.uuid
+    )
 
 
 class Meant(Struct, frozen=True):

@@ -55,11 +55,8 @@ async def persons_list(
         project, email=email, distinct_id=distinct_id, search=search, properties=properties
     )
     if (moment := past.at(as_of, as_of_basis)) is not None:
-        if filter != Filter(distinct_id=filter.distinct_id) or page.offset or include_total:
-            raise InvalidInput(past.NO_FILTER, attr="as_of")
-        return await past.listed(
-            request, moment, distinct_id=filter.distinct_id, limit=page.limit, cursor=cursor
-        )
+        past.refuse(offset=page.offset, counted=include_total is not None)
+        return await past.listed(request, moment, filter, limit=page.limit, cursor=cursor)
     if is_csv_wanted():
         return await export(request, filter, all=flag(all, attr="all"))
     counted = include_total is not None

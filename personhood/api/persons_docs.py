@@ -194,9 +194,11 @@ AS_OF = QueryParameter(
     description=(
         "What was known at this moment, in ISO 8601 (UTC if it names no zone): persons with the "
         "properties and distinct ids they had, also those that were merged into others since. "
-        "`last_seen_at` is not told of the past. A list goes by uuid then, up to 100 on a page, "
-        "which may end early while `next` leads on; of the filters it takes `distinct_id`. Who "
-        "was deleted is in no past."
+        "`last_seen_at` and `recordings_count` are not told of the past. A list goes by uuid then, "
+        "up to 100 on a page, with every filter asked of what persons were; but of no cohort: its "
+        "members are known of the present alone. No index knows the past: a page looks at 1,000 "
+        "persons and may end early, even empty, while `next` leads on. There is no `offset` and no "
+        "count. Who was deleted is in no past."
     ),
     examples=[Example(value="2026-05-04T12:00:00Z")],
 )
