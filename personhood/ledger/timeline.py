@@ -13,10 +13,11 @@ from msgspec import Raw, Struct
 from psycopg import AsyncConnection
 
 from personhood.errors import InvalidInput
-from personhood.model import Person, Properties
-from personhood.store import timeline
+from personhood.model import BIGINT_MAX, Person, Properties
+from personhood.store import past_state, timeline
+from personhood.store.past_state import Place
 from personhood.store.pool import encode
-from personhood.store.timeline import Counted
+from personhood.store.timeline import Counted, Extent
 from personhood.timeline import states
 from personhood.timeline.question import Question
 from personhood.timeline.states import Run, States
@@ -24,6 +25,7 @@ from personhood.timeline.window import Window
 
 POINTS_MAX = 10_000
 STATES_MAX = 1_000_000
+LONG = 20_000  # versions: a ledger of more is not read all through
 SHOWN_BYTES_MAX = 32 * 1024 * 1024  # of all points together
 NOTHING = Raw(b"{}")
 TOO_MANY = (
@@ -47,7 +49,7 @@ async def of_person(
     counted = Counted(person_id=person.id, names=asked.names, since=over.since, until=over.until)
     if asked.group is not None:
         return await of_groups(conn, person, counted, group=asked.group, keys=asked.keys)
-    runs = await runs_of(conn, counted, await states_of(conn, person, asked.keys))
+    runs = await runs_of(conn, counted, await states_of(conn, person, counted, keys=asked.keys))
     shown = await shown_at(conn, person, runs)
     return [
         Shown(
@@ -76,12 +78,21 @@ async def of_groups(
     return found
 
 
-async def states_of(conn: AsyncConnection, person: Person, keys: Sequence[str]) -> States:
-    """The states of a person that differ in some keys."""
-    known = States(keys)
+async def states_of(
+    conn: AsyncConnection, person: Person, counted: Counted, *, keys: Sequence[str]
+) -> States:
+    """The states of a person that differ in some keys: of a long ledger, those that events met."""
+    known, over = States(keys), Extent(-1, BIGINT_MAX)
     if not keys:
         return known
-    async with aclosing(timeline.changes(conn, person.project_id, person.id, keys=keys)) as changes:
+    if person.version > LONG:
+        met = await timeline.extent(conn, counted)
+        if met is None:
+            return known
+        known.add(met.first, before={}, after=await properties_at(conn, person, met.first))
+        over = met
+    rows = timeline.changes(conn, person.project_id, person.id, keys=keys, over=over)
+    async with aclosing(rows) as changes:
         async for change in changes:
             known.add(change.version, before=change.before, after=change.after)
             if len(known.bounds) > STATES_MAX:
@@ -118,18 +129,28 @@ async def shown_at(conn: AsyncConnection, person: Person, runs: Sequence[Run]) -
         if budget < 0:
             raise InvalidInput(TOO_MANY)
 
-    left = sorted(uses, reverse=True)
-    properties: Properties = {}
-    if left:
-        async with aclosing(
-            timeline.changes(conn, person.project_id, person.id, up_to=left[0])
-        ) as changes:
-            async for change in changes:
-                while left[-1] < change.version:
-                    show(left.pop(), properties)
-                for key in change.before.keys() - change.after.keys():
-                    properties.pop(key, None)
-                properties.update(change.after)
-    for version in left:
-        show(version, properties)
+    versions = sorted(uses)
+    if not versions:
+        return found
+    properties = await properties_at(conn, person, versions[0])
+    left = versions[::-1]
+    async with aclosing(
+        timeline.stretches(conn, person.project_id, person.id, versions=versions)
+    ) as stretches:
+        async for stretch in stretches:
+            while left[-1] < stretch.version:
+                show(left.pop(), properties)
+            for key in stretch.gone:
+                properties.pop(key, None)
+            properties.update(stretch.come)
+    while left:
+        show(left.pop(), properties)
     return found
+
+
+async def properties_at(conn: AsyncConnection, person: Person, version: int) -> Properties:
+    """Read from whichever end of the ledger is nearer."""
+    place = Place(person.id, version, person.version)
+    read = past_state.backwards if place.is_near_the_end else past_state.forwards
+    found = await read(conn, person.project_id, {person.id: version})
+    return found.get(person.id, {})

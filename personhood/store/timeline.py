@@ -44,15 +44,40 @@ async def one_moment(pool: Pool) -> AsyncGenerator[AsyncConnection]:
         yield conn
 
 
+class Extent(Struct, frozen=True):
+    """The first and the last version of a person that some events met."""
+
+    first: int
+    last: int
+
+
+async def extent(conn: AsyncConnection, counted: Counted) -> Extent | None:
+    """Over events that show something; None if there is no such one. From the index alone."""
+    cursor = await conn.execute(
+        """
+        SELECT min(person_version), max(person_version)
+          FROM event
+         WHERE person_id = %(person_id)s
+           AND timestamp BETWEEN %(since)s AND %(until)s
+           AND person_mode = 0
+           AND (%(names)b::text[] IS NULL OR name = ANY(%(names)b::text[]))
+        """,
+        parameters(counted, [], 0),
+        prepare=False,
+    )
+    [(first, last)] = await cursor.fetchall()
+    return None if first is None else Extent(first, last)
+
+
 async def changes(
     conn: AsyncConnection,
     project_id: int,
     person_id: int,
     *,
-    keys: Sequence[str] | None = None,
-    up_to: int | None = None,
+    keys: Sequence[str],
+    over: Extent,
 ) -> AsyncGenerator[Change, None]:
-    """What changed a person's properties, in order; with `keys` only what changed one of these."""
+    """What changed one of some properties of a person behind a version, up to another, in order."""
     async with conn.cursor("timeline_changes", row_factory=class_row(Change)) as cursor:
         cursor.itersize = ROWS_AT_ONCE
         await cursor.execute(
@@ -61,16 +86,78 @@ async def changes(
               FROM ledger
              WHERE project_id = %(project_id)s
                AND person_id = %(person_id)s
-               AND (%(up_to)s::bigint IS NULL OR version <= %(up_to)s)
-               AND (%(keys)b::text[] IS NULL
-                    OR before ?| %(keys)b::text[] OR after ?| %(keys)b::text[])
+               AND version > %(first)s
+               AND version <= %(last)s
+               AND (before ?| %(keys)b::text[] OR after ?| %(keys)b::text[])
              ORDER BY version
             """,
             {
                 "project_id": project_id,
                 "person_id": person_id,
-                "keys": None if keys is None else list(keys),
-                "up_to": up_to,
+                "keys": list(keys),
+                "first": over.first,
+                "last": over.last,
+            },
+        )
+        async for row in cursor:
+            yield row
+
+
+class Stretch(Struct, frozen=True):
+    """What became of a person from one of some versions to the next one, `version`."""
+
+    version: int
+    gone: Sequence[str]
+    come: Properties
+
+
+async def stretches(
+    conn: AsyncConnection, project_id: int, person_id: int, *, versions: Sequence[int]
+) -> AsyncGenerator[Stretch, None]:
+    """What changed from the first of some ascending versions on, up to each of the others; where
+    nothing did there is none. Of each key its last change counts, so little is held of many."""
+    async with conn.cursor("timeline_stretches", row_factory=class_row(Stretch)) as cursor:
+        cursor.itersize = ROWS_AT_ONCE
+        await cursor.execute(
+            """
+            WITH told AS MATERIALIZED (
+                SELECT line.stretch, key, max(line.version) AS version
+                  FROM (SELECT version,
+                               width_bucket(version - 1, %(versions)b::bigint[]) AS stretch,
+                               coalesce(before, '{}') || coalesce(after, '{}') AS changed
+                          FROM ledger
+                         WHERE project_id = %(project_id)s
+                           AND person_id = %(person_id)s
+                           AND version > %(first)s
+                           AND version <= %(last)s
+                        OFFSET 0) AS line
+                 CROSS JOIN LATERAL jsonb_object_keys(line.changed) AS key
+                 GROUP BY line.stretch, key
+            )
+            SELECT (%(versions)b::bigint[])[told.stretch + 1] AS version,
+                   coalesce(array_agg(told.key)
+                                FILTER (WHERE l.after IS NULL OR NOT l.after ? told.key),
+                            '{}') AS gone,
+                   coalesce(jsonb_object_agg(told.key, l.after -> told.key)
+                                FILTER (WHERE l.after ? told.key), '{}') AS come
+              FROM told
+             CROSS JOIN LATERAL (
+                   SELECT after
+                     FROM ledger
+                    WHERE project_id = %(project_id)s
+                      AND person_id = %(person_id)s
+                      AND version = told.version
+                    LIMIT 1
+                   ) AS l
+             GROUP BY told.stretch
+             ORDER BY told.stretch
+            """,
+            {
+                "project_id": project_id,
+                "person_id": person_id,
+                "versions": list(versions),
+                "first": versions[0],
+                "last": versions[-1],
             },
         )
         async for row in cursor:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -538,6 +539,32 @@ async def test_odd_input(client: Client, send: Sender, query: dict[str, str]) ->
     await send("2020-01-01T00:00:00", set_bar=1)
     answer = await client.get(PATH, params=query)
     assert answer.status_code == 200, answer.text
+
+
+async def test_of_a_long_ledger_only_what_events_met_is_read(
+    client: Client, send: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(7)
+    for n in range(40):
+        said: dict[str, Any] = {
+            **{f"set_{key}": chance.choice([1, "1", "x", n]) for key in "bc"},
+            **({"unset": ["a", "b"]} if n % 7 == 6 else {"set_a": n // 5}),
+            **({"process_person_profile": False} if n % 9 == 4 else {}),
+        }
+        name = chance.choice(["$pageview", "click"])
+        await send(f"2020-01-{chance.randint(1, 9):02}T10:00:{n:02}", name, **said)
+    for days in ((1, 9), (3, 5), (9, 9), (20, 21)):
+        for keys in (["a"], ["b"], ["a", "c"], ["missing"]):
+            query: dict[str, Any] = {
+                "date_from": f"2020-01-{days[0]:02}",
+                "date_to": f"2020-01-{days[1]:02}",
+                "properties": [{"key": key, "value": 1, "type": "person"} for key in keys],
+                "events": chance.choice([PAGEVIEW, []]),
+            }
+            short = await told(client, **query)
+            with monkeypatch.context() as patch:
+                patch.setattr(timeline, "LONG", -1)
+                assert await told(client, **query) == short
 
 
 async def test_too_much_is_refused(
