@@ -1,5 +1,6 @@
 """posthog-js in a real Chromium, on a page from elsewhere, loaded from a real server of ours."""
 
+import mimetypes
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,7 +65,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         page = self.server.pages.get(self.path)
         self.send_response(200 if page else 404)
-        self.send_header("Content-Type", "text/html")
+        kind = mimetypes.guess_type(self.path)[0] or "text/html"
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.end_headers()
         self.wfile.write((page or "").encode())
 

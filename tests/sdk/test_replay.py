@@ -4,6 +4,7 @@ import gzip
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 
 from personhood.capture import scripts
 from tests.browser import browsing, executable
+from tests.sdk import rrweb_player
 from tests.sdk.test_browser import Handler, Site, Visit, check
 from tests.server import Server
 
@@ -22,6 +24,7 @@ pytestmark = [
     ),
 ]
 
+LOOPBACK = "127.0.0.1"
 TYPED = "correct horse battery"
 PAGE = """<!DOCTYPE html>
 <html><head><title>A shop</title><link rel="icon" href="data:,">
@@ -38,17 +41,52 @@ PAGE = """<!DOCTYPE html>
   })
 </script></body></html>
 """
+PLAYER = """<!DOCTYPE html>
+<html><head><title>A player</title><link rel="icon" href="data:,">
+<link rel="stylesheet" href="/player.css"></head><body><script src="/player.js"></script>
+<script>
+  fetch('/events.json').then((answer) => answer.json()).then((events) => {
+    window.player = new rrwebPlayer.Player({
+      target: document.body,
+      props: { events, autoPlay: false, skipInactive: false },
+    })
+    window.ready = true
+  })
+  const replayed = (id) => document.querySelector('.replayer-wrapper iframe')
+    .contentDocument.getElementById(id)
+</script></body></html>
+"""
 PARTS = {"adds", "removes", "texts", "attributes"}
 
 
+@dataclass
+class Replay(Visit):
+    """A visit, and a site that also shows what was recorded of it."""
+
+    own: Site
+
+    def play(self, events: list[dict[str, Any]]) -> None:
+        self.own.pages |= {
+            **rrweb_player.pages(),
+            "/events.json": json.dumps(events),
+            "/player": PLAYER,
+        }
+        self.page.open(f"{self.site}/player")
+        self.page.wait_for("window.ready === true")
+
+    def shown(self, id: str, what: str, *, at: str) -> str:
+        """Of an element of the replayed page, at a time."""
+        return self.page.run(f"player.goto({at}), replayed('{id}').{what}")
+
+
 @pytest.fixture
-def visit(server: Server) -> Iterator[Visit]:
+def visit(server: Server) -> Iterator[Replay]:
     program = executable()
     assert program is not None, "else the test is skipped"
-    with Site(("127.0.0.1", 0), Handler) as site, browsing(program) as page:
+    with Site((LOOPBACK, 0), Handler) as site, browsing(program) as page:
         threading.Thread(target=site.serve_forever, daemon=True).start()
         site.pages = {"/": PAGE % {"token": server.token, "host": server.url}}
-        made = Visit(page, server, f"http://127.0.0.1:{site.server_port}")
+        made = Replay(page, server, f"http://{LOOPBACK}:{site.server_port}", site)
         page.open(f"{made.site}/")
         page.wait_for("window.ready === true")
         yield made
@@ -115,7 +153,7 @@ def click(visit: Visit, id: str) -> None:
         visit.page.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **at)
 
 
-def test_a_visit_is_recorded_and_what_is_typed_is_not(visit: Visit) -> None:
+def test_a_visit_is_recorded_and_replayed_and_what_is_typed_is_not(visit: Replay) -> None:
     with Reader(visit.server) as reader:
         visit.wait_until(lambda: visit.page.run("posthog.sessionRecordingStarted()"))
         click(visit, "name")
@@ -151,3 +189,12 @@ def test_a_visit_is_recorded_and_what_is_typed_is_not(visit: Visit) -> None:
         ]
         assert {each["text"] for each in inputs} >= {"*" * len(TYPED)}
         assert TYPED not in json.dumps(events)
+
+    visit.play(events)
+    assert visit.shown("sign", "textContent", at="0") == "Read all about it"
+    end = "player.getMetaData().totalTime"
+    assert visit.shown("sign", "textContent", at=end) == "Sold out"
+    assert visit.shown("name", "value", at=end) == "*" * len(TYPED)
+    assert visit.shown("buy", "textContent", at=end) == "Buy"
+    hosts = {httpx.URL(each["url"]).host for each in visit.page.requests.values()}
+    assert hosts - {""} == {LOOPBACK}
