@@ -433,7 +433,7 @@ async def test_of_groups_as_they_are_now(client: Client, send: Sender) -> None:
             group_set={"tier": tier, "name": key},
         )
     for n, key in enumerate(("acme", "beta", "corp", "acme", None)):
-        groups = {"groups": {"company": key}} if key else {}
+        groups: dict[str, Any] = {"groups": {"company": key}} if key else {}
         await send(f"2020-01-01T0{n}:00:00", set_tier=n, **groups)
     tier = [
         {"key": "tier", "type": "group", "group_type_index": 0},
