@@ -97,3 +97,18 @@ def memory() -> str | None:
 
 def named(url: str, name: str) -> str:
     return url.replace("/postgres?", f"/{name}?")
+
+
+# What did not run is told at the end, so that nobody takes it for tested.
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped: dict[tuple[str, str], int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+        place = reason, report.nodeid.partition("::")[0]
+        skipped[place] = skipped.get(place, 0) + 1
+    if skipped:
+        terminalreporter.section("These tests did not run")
+    for (reason, path), number in sorted(skipped.items()):
+        terminalreporter.line(f"{path}: {number}, because {reason}")
