@@ -1,4 +1,6 @@
-"""A completed deletion tells the truth: by a dump of the whole database, and after `kill -9`."""
+"""A completed deletion tells the truth: by a dump of the whole database and all that lies in the
+storage of recordings, and after `kill -9`.
+"""
 
 import os
 import re
@@ -8,15 +10,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
+import zstandard
 
-from personhood import bulk_deletions, deletion_runs
+from personhood import bulk_deletions, deletion_runs, recording_runs
 from personhood.store import embedded
+from tests.conftest import memory
 from tests.server import DEADLINE_S, TOKEN, Server, serving
 
 MARKER = "a-very-special-marker"
@@ -35,6 +41,27 @@ class Shop:
 
     def send(self, *events: dict[str, Any]) -> None:
         answer = self.api.post("/batch/", json={"api_key": TOKEN, "batch": events})
+        assert answer.status_code == 200, answer.text
+
+    def record(self, *parts: tuple[str, str]) -> None:
+        """Sessions, each with the distinct id that it is of."""
+        at = int(time.time() * 1000)
+        events = [
+            {
+                "event": "$snapshot",
+                "properties": {
+                    "token": TOKEN,
+                    "distinct_id": name,
+                    "$session_id": session,
+                    "$snapshot_data": [
+                        {"type": 4, "timestamp": at, "data": {"href": f"https://x/?q={MARKER}"}},
+                        {"type": 3, "timestamp": at, "data": {"text": [name, MARKER] * 50}},
+                    ],
+                },
+            }
+            for session, name in parts
+        ]
+        answer = self.api.post("/s/", json=events)
         assert answer.status_code == 200, answer.text
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
@@ -83,8 +110,11 @@ def identify(distinct_id: str, anon: str, **set_: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def running(database: str, window: str = "now") -> Iterator[tuple[Server, Shop]]:
-    with serving(DATABASE_URL=database, PERSONHOOD_DELETION_WINDOW=window) as server:
+def running(
+    database: str, window: str = "now", *, folder: Path | None = None
+) -> Iterator[tuple[Server, Shop]]:
+    more = {} if folder is None else {"PERSONHOOD_DATA_DIR": str(folder)}
+    with serving(DATABASE_URL=database, PERSONHOOD_DELETION_WINDOW=window, **more) as server:
         shop = Shop(server)
         with shop.api:
             yield server, shop
@@ -98,6 +128,24 @@ def dump(database: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def lying(folder: Path) -> str:
+    """A listing of the storage of recordings, and all that is in it, packed and unpacked."""
+    texts: list[str] = []
+    for path in sorted(folder.rglob("*")):
+        texts.append(str(path.relative_to(folder)))
+        if path.is_file():
+            content = path.read_bytes()
+            texts.append(content.decode("latin-1"))
+            texts.append(zstandard.ZstdDecompressor().decompress(content).decode())
+    return "\n".join(texts)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="personhood-", dir=memory()) as made:
+        yield Path(made)
 
 
 def found(text: str, told: Sequence[str]) -> set[str]:
@@ -137,6 +185,7 @@ def live(shop: Shop) -> None:
         "POST", "/api/projects/@current/cohorts/",
         json={"name": "some", "is_static": True, "distinct_ids": [ADA]},
     )  # fmt: skip
+    shop.record(("s-1", ANON), ("s-1", ADA), ("s-2", BOB), ("s-2", SECOND))
     shop.ask("POST", f"{path}/split", json={"distinct_ids_to_split": [SECOND]})
     shop.send(identify(ADA, SECOND))
 
@@ -153,12 +202,13 @@ def meet(shop: Shop) -> None:
     shop.send(event("page", BOB, **{"$set": {"later": 1}}))
 
 
-def test_a_dump_of_the_database_tells_nothing_of_the_person(database: str) -> None:
-    with running(database) as (_, shop):
+def test_a_dump_and_the_storage_tell_nothing_of_the_person(database: str, folder: Path) -> None:
+    with running(database, folder=folder) as (_, shop):
         live(shop)
         meet(shop)
         before = dump(database)
         assert found(before, (*NAMES, MARKER)) == {*NAMES, MARKER}
+        assert found(lying(folder), NAMES) == {ADA, ANON, SECOND}
         ada, bob = shop.person(ADA), shop.person(BOB)
         assert ada is not None
         assert {*ada["distinct_ids"]} == {*NAMES}
@@ -168,11 +218,21 @@ def test_a_dump_of_the_database_tells_nothing_of_the_person(database: str) -> No
         assert {each["left"] for each in told["counts"].values()} == {0}
         assert all(each["removed"] == each["before"] for each in told["counts"].values())
         assert told["counts"]["ids"] == {"before": 4, "removed": 4, "left": 0}
+        assert {kind: told["counts"][kind]["removed"] for kind in ("recordings", "blobs")} == {
+            "recordings": 2,
+            "blobs": 3,
+        }
 
         after = dump(database)
-        assert found(after, (*NAMES, MARKER)) == set()
+        assert found(after, NAMES) == set()
         assert BOB in after, "the dump holds the others"
         assert shop.person(BOB) == bob
+        # Bob was on that page himself.
+        [own] = shop.ask("GET", "/api/projects/@current/session_recordings/")["results"]
+        assert (own["id"], own["distinct_id"]) == ("s-2", BOB)
+        assert found(lying(folder), (*NAMES, BOB)) == {BOB}
+        shop.ask("DELETE", "/api/projects/@current/session_recordings/s-2")
+        assert found(dump(database) + lying(folder), (*NAMES, MARKER)) == set()
         with psycopg.connect(database) as conn:
             ledger = str(conn.execute("SELECT before, after, ids FROM ledger").fetchall())
         assert MARKER not in ledger
@@ -201,12 +261,13 @@ def a_while_later(database: str) -> None:
         conn.execute("UPDATE deletion SET retry_at = now() WHERE retry_at IS NOT NULL")
 
 
-def stored(database: str) -> tuple[str, int]:
+def stored(database: str, kind: str = "events") -> tuple[str, int]:
     """The state of the one receipt, and how many events it removed."""
     with psycopg.connect(database) as conn:
         [row] = conn.execute(
             "SELECT state, removed FROM deletion JOIN deletion_count ON deletion_id = id "
-            "WHERE kind = 'events'"
+            "WHERE kind = %s",
+            [kind],
         ).fetchall()
     return row
 
@@ -287,11 +348,12 @@ def test_killed_while_it_runs_between_its_steps(database: str, steps: int) -> No
     ends_with_the_truth(database)
 
 
-def is_held_up(database: str) -> bool:
+def is_held_up(database: str, waiting: str = "deletion_target") -> bool:
     with psycopg.connect(database) as conn:
         rows = conn.execute(
             "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
-            "AND datname = current_database() AND query LIKE '%%deletion_target%%'"
+            "AND datname = current_database() AND query LIKE %s",
+            [f"%{waiting}%"],
         ).fetchall()
     return bool(rows)
 
@@ -304,6 +366,59 @@ def at_work(database: str) -> bool:
             "AND datname = current_database()"
         ).fetchall()
     return bool(rows)
+
+
+BLOBS = recording_runs.BLOBS_PER_STEP + 50
+
+
+@pytest.mark.parametrize(
+    ("table", "steps"), [("recording_block", 0), ("doomed_blob", 0), ("doomed_blob", 1)]
+)
+def test_killed_while_blobs_are_removed(
+    database: str, folder: Path, table: str, steps: int
+) -> None:
+    done = steps * recording_runs.BLOBS_PER_STEP
+    with running(database, folder=folder) as (server, shop), psycopg.connect(database) as holding:
+        shop.send(event("$set", ADA, **{"$set": {"first": MARKER}}))
+        shop.record(("s-bob", BOB), *((f"s-{n}", ADA) for n in range(BLOBS)))
+        holding.execute(HOLD.format(table=table, done=done))
+        holding.commit()
+        holding.execute("SELECT pg_advisory_xact_lock(1, 2)")
+        ada = shop.person(ADA)
+        assert ada is not None
+        assert ada["recordings_count"] == BLOBS
+        shop.ask("DELETE", f"{PERSONS}/{ada['uuid']}?delete_events=true&delete_recordings=true")
+        until(lambda: is_held_up(database, waiting="DELETE FROM " + table))
+        kill(server)
+    until(lambda: not at_work(database))
+    assert stored(database, "blobs") == ("running", done)
+    kept = len([path for path in folder.rglob("*") if path.is_file()])
+    # A blob goes before its name: those of the step that was under way are gone already.
+    gone = 0 if table == "recording_block" else min(done + recording_runs.BLOBS_PER_STEP, BLOBS)
+    assert kept == BLOBS + 1 - gone
+    with psycopg.connect(database) as conn:
+        conn.execute(f"DROP TRIGGER hold ON {table}")
+    a_while_later(database)
+    with running(database, folder=folder) as (_, shop):
+        told = shop.completed()["counts"]
+        for kind in ("recordings", "blobs"):
+            assert told[kind] == {"before": BLOBS, "removed": BLOBS, "left": 0}
+        [own] = shop.ask("GET", "/api/projects/@current/session_recordings/")["results"]
+        assert own["id"] == "s-bob"
+        shop.ask("DELETE", "/api/projects/@current/session_recordings/s-bob")
+    assert found(dump(database) + lying(folder), (ADA, MARKER)) == set()
+
+
+HOLD = """
+CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT removed FROM deletion_count WHERE kind = 'blobs') = {done} THEN
+        PERFORM pg_advisory_xact_lock(1, 2);
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER hold BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION hold();
+"""
 
 
 def test_a_deletion_of_many_is_killed_in_the_middle(database: str) -> None:
