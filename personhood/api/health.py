@@ -11,10 +11,13 @@ from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from personhood import metrics
+from personhood.settings import Settings
+from personhood.store import embedded
 from personhood.store.pool import Pool
 
 READINESS_TIMEOUT_S = 2
 AWAY = "The database does not answer."
+FULL = "The database does not answer; the disk of its data folder is full."
 FIGURES = """\
 # HELP personhood_events_stored_total Events committed to the database.
 # TYPE personhood_events_stored_total counter
@@ -63,6 +66,9 @@ async def ready(state: State) -> Response[str]:
     By the connections that events have, which slow queries of the API do not take.
     """
     if reason := await obstacle(state.ingest_pool):
+        settings: Settings = state.settings
+        if settings.database_url is None and embedded.fullness(settings.data_dir):
+            reason = FULL
         return Response(reason, status_code=HTTP_503_SERVICE_UNAVAILABLE)
     return Response("ok", status_code=HTTP_200_OK)
 

@@ -113,8 +113,13 @@ def unavailable(
     if isinstance(error, psycopg.errors.QueryCanceled):
         return too_slow(request)
     log.warning("unavailable", path=request.scope["path"], error=repr(error))
-    busy = isinstance(error, errors.Overloaded | psycopg.errors.LockNotAvailable)
-    detail = "Others write the same at this moment." if busy else "The database does not answer."
+    match error:
+        case errors.Overloaded() | psycopg.errors.LockNotAvailable():
+            detail = "Others write the same at this moment."
+        case psycopg.errors.DiskFull():
+            detail = "The disk of the database is full."
+        case _:
+            detail = "The database does not answer."
     return respond(503, Error("server_error", "service_unavailable", f"{detail} Please try again."))
 
 

@@ -336,8 +336,17 @@ def explain(complaint: str, folder: Path) -> str:
     if logs:
         tail = logs[-1].read_text(errors="replace").splitlines()[-10:]
         lines += [f"The last lines of {logs[-1]}:", *tail]
-    with suppress(OSError):
-        free = shutil.disk_usage(folder).free
-        if free < FREE_BYTES_MIN:
-            lines.append(f"The disk of {folder} is full: {free // 1024} KiB are free. Make room.")
+    if full := fullness(folder):
+        lines.append(full)
     return "\n".join(lines) or "it gave no reason"
+
+
+def fullness(folder: Path) -> str | None:
+    """What to say of the folder's disk when it is full."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return None
+    if free >= FREE_BYTES_MIN:
+        return None
+    return f"The disk of {folder} is full: {free // 1024} KiB are free. Make room."

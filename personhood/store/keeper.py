@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 ATTEMPTS_MAX = 7
 BACKOFF_S = 1.0  # after the first attempt; doubled after each one more
 BACKOFF_MAX_S = 30.0
+FULL_PAUSE_S = 5.0  # as long as the disk is full: it is not given up then
 STEADY_S = 60.0  # up for so long, and what was before is forgotten
 
 
@@ -38,7 +39,8 @@ class Keeper:
     def check(self) -> None:
         """Start the server again when it is gone and the time has come.
 
-        Raises DatabaseFailed after ATTEMPTS_MAX attempts, with what the server said.
+        Raises DatabaseFailed after ATTEMPTS_MAX attempts, with what the server said. Those which a
+        full disk let fail do not count: somebody may make room.
         """
         now = self.clock()
         if embedded.is_running(self.folder):
@@ -60,13 +62,18 @@ class Keeper:
             self.steady_at = now + STEADY_S
 
     def start(self, now: float) -> None:
-        if self.attempts == ATTEMPTS_MAX:
+        full = embedded.fullness(self.folder)
+        if full is None and self.attempts == ATTEMPTS_MAX:
             raise DatabaseFailed(
                 f"The embedded PostgreSQL ended, and {ATTEMPTS_MAX} attempts to start it again "
                 f"failed. {embedded.explain('', self.folder)}"
             )
-        self.attempts += 1
-        self.due_at = now + min(BACKOFF_S * 2 ** (self.attempts - 1), BACKOFF_MAX_S)
+        if full is None:
+            self.attempts += 1
+            self.due_at = now + min(BACKOFF_S * 2 ** (self.attempts - 1), BACKOFF_MAX_S)
+        else:
+            log.error("the database server waits for room", reason=full)
+            self.due_at = now + FULL_PAUSE_S
         try:
             embedded.start(self.folder, wait=False)
         except (DatabaseFailed, OSError) as error:

@@ -1,6 +1,7 @@
 """Health, and the page that tells a load balancer that somebody is at home."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,7 +11,8 @@ from litestar.testing import AsyncTestClient
 from personhood.api import health
 from personhood.app import create_app
 from personhood.settings import Settings
-from personhood.store.pool import pool
+from personhood.store import embedded
+from personhood.store.pool import Pool, pool
 from tests.server import Server
 
 Client = AsyncTestClient[Litestar]
@@ -39,6 +41,21 @@ async def test_a_database_that_is_away_is_told_in_time_and_without_its_name(
     monkeypatch.setattr(health, "READINESS_TIMEOUT_S", 0.05)
     async with pool("postgresql://127.0.0.1:1/nowhere", size=1) as opened:
         assert await health.obstacle(opened) == "The database does not answer."
+
+
+async def test_a_full_disk_is_told_as_the_cause(
+    client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def away(_: Pool) -> str:
+        return health.AWAY
+
+    monkeypatch.setattr(health, "obstacle", away)
+    monkeypatch.setattr(client.app.state, "settings", Settings(data_dir=tmp_path))
+    assert (await client.get("/_readiness")).text == "The database does not answer."
+    monkeypatch.setattr(embedded, "FREE_BYTES_MIN", 2**80)
+    answer = await client.get("/_readiness")
+    assert answer.status_code == 503
+    assert answer.text == "The database does not answer; the disk of its data folder is full."
 
 
 async def test_the_root_says_what_it_is(client: Client) -> None:

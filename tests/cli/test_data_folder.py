@@ -4,10 +4,14 @@ import itertools
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import psycopg
@@ -16,6 +20,8 @@ from psycopg.pq import TransactionStatus
 
 from personhood.store.embedded import url
 from tests.server import TOKEN, Server, run, serving
+
+SMALL_DISK_MB = 120
 
 
 def send(server: Server, distinct_id: str) -> None:
@@ -207,6 +213,42 @@ def test_it_ends_with_an_error_when_the_database_does_not_come_back(data_dir: Pa
         assert "attempts to start it again failed" in said
         assert "pg_control" in said, "the database's own complaint is told"
         assert "Traceback" not in said.partition("\npersonhood: ")[2], "that is a page, not a crash"
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk that a database fits on, and not much more."""
+    with TemporaryDirectory(prefix="personhood-") as folder:
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_MB}m", "tmpfs", folder],
+            capture_output=True, check=False,
+        )  # fmt: skip
+        if mounted.returncode != 0:
+            pytest.skip("nothing can be mounted here")
+        yield Path(folder)
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_loses_no_event_that_was_answered(small_disk: Path) -> None:
+    data_dir, filler = small_disk / "data", small_disk / "filler"
+    with serving("--data-dir", str(data_dir)) as server:
+        send(server, "before")
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(2**16))
+        event = {"api_key": TOKEN, "event": "x", "distinct_id": "when it was full"}
+        for _ in range(3):
+            answer = httpx.post(
+                f"{server.url}/batch/", json=event | {"properties": {"x": "y" * 2**19}}, timeout=60
+            )
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        filler.unlink()
+        while httpx.post(f"{server.url}/batch/", json=event, timeout=60).status_code != 200:
+            assert server.process.poll() is None, server.log()
+            time.sleep(0.05)
+        assert people(server) == {"before", "when it was full"}
+        assert server.stop() == 0
 
 
 def test_a_database_that_goes_away_makes_it_unready_and_no_event_is_lost(data_dir: Path) -> None:

@@ -113,6 +113,12 @@ async def test_a_database_that_is_away_is_503(client: httpx.AsyncClient, error: 
     }
 
 
+async def test_a_full_disk_is_503_and_says_so(client: httpx.AsyncClient) -> None:
+    answer = await answer_to(psycopg.errors.DiskFull("could not extend file base/5"), client)
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "The disk of the database is full. Please try again."
+
+
 async def test_a_query_that_was_stopped_is_503_and_is_not_to_come_back_at_once(
     client: httpx.AsyncClient,
 ) -> None:

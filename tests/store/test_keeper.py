@@ -1,5 +1,6 @@
 """When the keeper starts a server again, when it waits, and when it gives up."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -92,9 +93,16 @@ def test_what_was_is_forgotten_when_it_has_been_up_for_long(folder: Folder, kept
     assert len(folder.starts) == 3 * ATTEMPTS_MAX
 
 
-def test_a_full_disk_is_told(folder: Folder, kept: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "FREE_BYTES_MIN", 2**80)
+def test_a_full_disk_is_waited_for_and_told(
+    folder: Folder, kept: Keeper, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     kept.folder.mkdir()
     folder.running = False
-    with pytest.raises(DatabaseFailed, match=r"is full: [0-9]+ KiB are free. Make room"):
+    with monkeypatch.context() as disk:
+        disk.setattr(embedded, "FREE_BYTES_MIN", 2**80)
+        folder.pass_by(kept, 600)
+        assert folder.starts == list(range(0, 600, int(keeper.FULL_PAUSE_S)))
+        assert re.search("is full: [0-9]+ KiB are free. Make room", capsys.readouterr().out)
+    with pytest.raises(DatabaseFailed):
         folder.pass_by(kept, 3600)
+    assert len(folder.starts) == 120 + ATTEMPTS_MAX, "with room, what fails counts"
