@@ -17,7 +17,7 @@ from personhood.model import Entry, EntryKind, Person
 from personhood.store import person, person_lookup, trace
 from personhood.store import verification as store
 from personhood.store.pool import Pool, encode
-from personhood.store.verification import MergeFacts, NameFacts, PersonFacts
+from personhood.store.verification import Leap, MergeFacts, NameFacts, PersonFacts
 
 PERSONS_AT_ONCE = 200
 NAMES_AT_ONCE = 2_000
@@ -177,16 +177,27 @@ async def snapshot(pool: Pool) -> AsyncGenerator[AsyncConnection, None]:
 
 
 class Told(Struct, kw_only=True):
-    """What a ledger tells of its person, and the first version that is out of order."""
+    """What a ledger tells of its person; the first version that is out of order, and those that
+    others have to account for."""
 
     state: book.State = field(default_factory=book.State)
     broken: int | None = None
+    leaps: list[Leap] = field(default_factory=list)
 
     def turn(self, line: Entry) -> None:
-        before = self.state.version
-        in_order = before is None or line.version == before + 1 or line.kind in JUMPS
-        if not in_order and self.broken is None:
-            self.broken = line.version
+        before = -1 if self.state.version is None else self.state.version
+        if line.version != before + 1:
+            if line.kind is EntryKind.SPLIT or (line.kind in JUMPS and before >= 0):
+                self.leaps.append(
+                    Leap(
+                        person_id=line.person_id,
+                        version=line.version,
+                        kind=line.kind,
+                        source_id=line.source_id,
+                    )
+                )
+            elif self.broken is None:
+                self.broken = line.version
         book.turn(self.state, line)
 
 
@@ -194,6 +205,8 @@ async def of_ledgers(
     conn: AsyncConnection, batch: Iterable[PersonFacts], report: Report
 ) -> AsyncGenerator[Finding, None]:
     ids = [each.id for each in batch]
+    leaps: list[Leap] = []
+    projects = {each.id: each.project_id for each in batch}
     async with (
         aclosing(store.persons(conn, ids)) as rows,
         aclosing(store.entries(conn, ids)) as lines,
@@ -207,6 +220,17 @@ async def of_ledgers(
                 line = await anext(lines, None)
             if (finding := of_person(row, told)) is not None:
                 yield finding
+            else:
+                leaps += told.leaps
+    for person_id, version in await store.unexplained(conn, leaps) if leaps else []:
+        detail = f"nothing accounts for the versions that are left out before {version}"
+        yield Finding(
+            check=Check.VERSIONS,
+            table="person",
+            row=person_id,
+            project_id=projects[person_id],
+            detail=detail,
+        )
 
 
 def of_person(row: Person, told: Told) -> Finding | None:

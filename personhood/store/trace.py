@@ -76,8 +76,14 @@ OF_NOBODY = {
     Holds.NAME: sql.SQL(
         "{column} IS NOT NULL AND NOT EXISTS (SELECT FROM distinct_id AS d WHERE d.id = {column})"
     ),
+    # Joined as a whole: asked a row at a time, all distinct ids had to fit into memory.
     Holds.NAMES: sql.SQL(
-        "EXISTS (SELECT FROM unnest({column}) AS one WHERE one NOT IN (SELECT id FROM distinct_id))"
+        """
+        {table}.ctid IN (SELECT t.ctid
+                           FROM {table} AS t
+                          CROSS JOIN LATERAL unnest({inner}) AS one (id)
+                          WHERE NOT EXISTS (SELECT FROM distinct_id AS d WHERE d.id = one.id))
+        """
     ),
 }
 
@@ -113,7 +119,11 @@ async def of_nobody(conn: AsyncConnection) -> list[Trace]:
     for table, column, holds, fate in columns():
         if holds not in OF_NOBODY or (fate not in GONE and holds is Holds.PERSON):
             continue
-        condition = OF_NOBODY[holds].format(column=sql.Identifier(table, column))
+        condition = OF_NOBODY[holds].format(
+            table=sql.Identifier(table),
+            column=sql.Identifier(table, column),
+            inner=sql.Identifier("t", column),
+        )
         found += await counted(conn, table, column, condition=condition)
     return found
 

@@ -137,6 +137,63 @@ async def entries(conn: AsyncConnection, ids: Sequence[int]) -> AsyncGenerator[E
             yield entry(*row)
 
 
+class Leap(Struct, frozen=True, kw_only=True):
+    """An entry whose version is not the next one of its person."""
+
+    person_id: int
+    version: int
+    kind: str
+    source_id: int | None
+
+
+async def unexplained(conn: AsyncConnection, leaps: Sequence[Leap]) -> list[tuple[int, int]]:
+    """The person and version of each that nobody else's version accounts for.
+
+    A merge goes on from the source's version, if that is higher; a person of its own again from
+    that of whom it leaves, by a split 100 behind it; whoever is whole again from those of its
+    parts. Of others that are gone nothing can be said.
+    """
+    cursor = await conn.execute(
+        """
+        SELECT leap.person_id, leap.version
+          FROM unnest(%(persons)b::bigint[], %(versions)b::bigint[], %(kinds)b::text[],
+                      %(sources)b::bigint[]) AS leap (person_id, version, kind, source_id)
+         WHERE NOT CASE leap.kind
+               WHEN 'merged' THEN
+                    EXISTS (SELECT FROM ledger
+                             WHERE person_id = leap.source_id
+                               AND version = leap.version - 1)
+                    OR NOT EXISTS (SELECT FROM person WHERE id = leap.source_id)
+               WHEN 'split' THEN
+                    EXISTS (SELECT FROM ledger
+                             WHERE person_id = leap.source_id
+                               AND version = leap.version - 100
+                               AND kind = 'split')
+                    OR NOT EXISTS (SELECT FROM person WHERE id = leap.source_id)
+               ELSE EXISTS (SELECT FROM split
+                             WHERE person_id = leap.person_id
+                               AND undone_version = leap.version)
+                    OR EXISTS (SELECT
+                                 FROM activity a
+                                WHERE a.person_id = leap.person_id
+                                  AND a.kind = 'merge_undone'
+                                  AND a.version = leap.version
+                                  AND (EXISTS (SELECT FROM ledger
+                                                WHERE person_id = a.other_id
+                                                  AND version = a.version)
+                                       OR NOT EXISTS (SELECT FROM person WHERE id = a.other_id)))
+               END
+        """,
+        {
+            "persons": [each.person_id for each in leaps],
+            "versions": [each.version for each in leaps],
+            "kinds": [each.kind for each in leaps],
+            "sources": [each.source_id for each in leaps],
+        },
+    )
+    return await cursor.fetchall()
+
+
 async def roots(conn: AsyncConnection, ids: Collection[int]) -> dict[int, int]:
     """For each person the root that pointers lead to; who is on a way that ends nowhere, or goes
     in a circle, is missing."""

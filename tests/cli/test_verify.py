@@ -108,6 +108,14 @@ def test_a_person_that_is_not_what_its_ledger_tells_is_rebuilt(
     [
         ([f"DELETE FROM ledger WHERE person_id = {ROOT}"], {"person_without_ledger"}),
         (["DELETE FROM ledger WHERE after ->> 'x' = '1'"], {"versions_not_in_order"}),
+        ([f"DELETE FROM ledger WHERE version = 0 AND person_id = {ROOT}"],
+         {"versions_not_in_order"}),
+        *(([f"UPDATE ledger SET version = version + 1000 FROM (SELECT person_id AS id, "
+            f"max(version) AS last FROM ledger WHERE kind = '{kind}' GROUP BY 1) AS leap "
+            "WHERE person_id = leap.id AND version >= leap.last",
+            "UPDATE person SET version = last FROM (SELECT person_id, max(version) AS last "
+            "FROM ledger GROUP BY 1) AS l WHERE l.person_id = person.id"],
+           {"versions_not_in_order"}) for kind in ("merged", "undone")),
         ([f"UPDATE distinct_id SET ended_at = now() WHERE id = {ID}"],
          {"ended_distinct_id_has_person", "root_without_distinct_ids"}),
         ([f"UPDATE distinct_id SET person_id = 99999 WHERE id = {ID}"],
