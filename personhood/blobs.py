@@ -7,10 +7,11 @@ nothing of anybody: names are random.
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 from uuid import uuid4
 
 import obstore
@@ -20,11 +21,19 @@ from obstore.store import LocalStore, from_url
 from personhood.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 FOLDER = "recordings"
 CHUNK_BYTES = 256 * 1024
 DELETED_AT_ONCE = 1000  # as many as S3 takes in one request
+FILE = "file://"
+# Clients send again what is answered 503; they do not wait for minutes.
+PATIENCE: "ClientConfig" = {
+    "connect_timeout": timedelta(seconds=5),
+    "timeout": timedelta(seconds=30),
+}
+RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
+REASON_CHARACTERS_MAX = 200
 NOT_THERE = (FileNotFoundError, NotFoundError)
 
 
@@ -57,7 +66,7 @@ class Blobs:
             if self.settle is not None:
                 await asyncio.to_thread(self.settle, path)
         except (BaseError, OSError) as error:
-            raise BlobsAway(type(error).__name__) from error
+            raise BlobsAway(reason_of(error)) from error
 
     async def chunks(self, path: str) -> AsyncGenerator[bytes, None]:
         """The content of a blob, a piece at a time. Raises Missing."""
@@ -68,7 +77,7 @@ class Blobs:
         except NOT_THERE:
             raise Missing(path) from None
         except (BaseError, OSError) as error:
-            raise BlobsAway(type(error).__name__) from error
+            raise BlobsAway(reason_of(error)) from error
 
     async def delete_all(self, paths: Iterable[str]) -> None:
         """Remove blobs; it is no mistake if one is not there."""
@@ -80,7 +89,7 @@ class Blobs:
             except NOT_THERE:
                 await self.delete_each(some)
             except (BaseError, OSError) as error:
-                raise BlobsAway(type(error).__name__) from error
+                raise BlobsAway(reason_of(error)) from error
 
     async def delete_each(self, paths: Sequence[str]) -> None:
         """The same where the store minds that one is not there, and stops at it."""
@@ -90,22 +99,26 @@ class Blobs:
             except NOT_THERE:
                 continue
             except (BaseError, OSError) as error:
-                raise BlobsAway(type(error).__name__) from error
+                raise BlobsAway(reason_of(error)) from error
 
 
 def opened(url: str | None, data_dir: Path) -> Blobs:
-    """The store that `url` names, or else a folder of `data_dir`, made when it is first needed.
-
-    Raises InvalidSetting.
+    """The store that `url` names, or else a folder of `data_dir`. A folder is made when it is first
+    needed. Raises InvalidSetting.
     """
-    if url is not None:
-        try:
-            store = from_url(url)
-        except (BaseError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            raise InvalidSetting(f"The blob URL {url!r} cannot be used: {reason}.") from None
-        return Blobs(lambda: store)
-    folder = data_dir.expanduser().resolve() / FOLDER
+    if url is None:
+        return in_folder(data_dir.expanduser().resolve() / FOLDER)
+    if url.startswith(FILE):
+        return in_folder(Path(unquote(url.removeprefix(FILE))).resolve())
+    try:
+        store = from_url(url, client_options=PATIENCE, retry_config=RETRIES)
+    except (BaseError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InvalidSetting(f"The blob URL {url!r} cannot be used: {reason}.") from None
+    return Blobs(lambda: store)
+
+
+def in_folder(folder: Path) -> Blobs:
 
     def settle(path: str) -> None:
         """Sync the file, and each folder that it may be the first of."""
@@ -114,6 +127,12 @@ def opened(url: str | None, data_dir: Path) -> Blobs:
             sync(folder.joinpath(*parts[:depth]))
 
     return Blobs(lambda: LocalStore(folder, mkdir=True), settle=settle)
+
+
+def reason_of(error: Exception) -> str:
+    """For the log: what a storage says can be long."""
+    told = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {told}"[:REASON_CHARACTERS_MAX]
 
 
 def sync(path: Path) -> None:

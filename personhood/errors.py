@@ -9,6 +9,7 @@
         x TokenRefused           no token, two tokens, or a malformed one
         x CaptureTooLarge        body, decompressed body or one event is over its limit
         x Overloaded             the queue is full or the database away: send it again
+          + StorageAway          so is the storage of recordings
       + ApiError                 a request to the API that is refused
         x InvalidInput           a parameter or the body does not fit
         x BrokenJson             the body is no JSON
@@ -68,6 +69,11 @@ class CaptureTooLarge(CaptureError):
 
 class Overloaded(CaptureError):
     """transient error, please retry"""
+
+
+class StorageAway(Overloaded):
+    """The storage of recordings cannot be used. Please try again; if this lasts, check \
+PERSONHOOD_BLOB_URL and its credentials, or that <data>/recordings can be read and written."""
 
 
 class ApiError(PersonhoodError):

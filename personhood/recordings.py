@@ -20,7 +20,7 @@ from psycopg import AsyncConnection
 
 from personhood import blobs
 from personhood.blobs import Blobs, BlobsAway
-from personhood.errors import NotFound, Overloaded
+from personhood.errors import NotFound, Overloaded, StorageAway
 from personhood.identity.distinct_id import person_uuid
 from personhood.model import DistinctId, Project, SessionBlock, Warning
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS
@@ -30,10 +30,11 @@ from personhood.store.recording import Stay
 
 EXPIRED_PER_STEP = 10
 DOOMED_PER_STEP = 1000
+NAMES_PER_STEP = 1000
 GATE_WAIT_S = 2.0
 BLOCKS_MAX = 50_000  # of a session: one a second for most of a day
 # Whoever writes a blob has long been answered, or given up, by then.
-DOOMED_AGE_S = 3600.0
+DOOMED_AGE_S = 600.0
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ class Recorder:
         self, project: Project, given: Sequence[SessionBlock], *, received_at: datetime
     ) -> list[Warning]:
         """Returns when all of it is durable: what could not be kept. Sent again, it changes
-        nothing. Raises Overloaded.
+        nothing. Raises Overloaded, StorageAway.
         """
         paths = [blobs.new_path(project.id, received_at) for _ in given]
         async with self.pool.connection() as conn:
@@ -73,7 +74,7 @@ class Recorder:
                 await self.store.put(path, packed)
         except BlobsAway as error:
             log.warning("recording without a storage", reason=str(error))
-            raise Overloaded from error
+            raise StorageAway from error
         rows = list(zip(given, paths, strict=True))
         for attempt in range(ATTEMPTS_MAX):
             try:
@@ -170,10 +171,7 @@ async def delete(pool: Pool, store: Blobs, project: Project, *, session_id: str)
         if id is None:
             raise NotFound("Recording not found")
         removed = await remove(conn, [id])
-    try:
-        await forget_blobs(pool, store, removed.paths)
-    except BlobsAway as error:
-        log.warning("blobs are removed later", blobs=len(removed.paths), reason=str(error))
+    await forget_soon(pool, store, removed.paths)
     await forget_names(pool, project.id, removed.names)
 
 
@@ -185,9 +183,13 @@ async def remove(conn: AsyncConnection, ids: Sequence[int]) -> Removed:
     return Removed(paths, names)
 
 
-async def forget_blobs(pool: Pool, store: Blobs, paths: Sequence[str]) -> None:
-    """Raises BlobsAway; then they stay doomed."""
-    await store.delete_all(paths)
+async def forget_soon(pool: Pool, store: Blobs, paths: Sequence[str]) -> None:
+    """Remove doomed blobs; where that cannot be done now, it is left to the sweep."""
+    try:
+        await store.delete_all(paths)
+    except BlobsAway as error:
+        log.warning("blobs are removed later", blobs=len(paths), reason=str(error))
+        return
     async with pool.connection() as conn:
         await doomed_blob.delete_all(conn, paths)
 
@@ -210,11 +212,30 @@ async def sweep_expired(pool: Pool, store: Blobs) -> int:
                 of_projects.setdefault(project_id, []).append(id)
             removed = {tenant: await remove(conn, ids) for tenant, ids in of_projects.items()}
         for project_id, gone in removed.items():
-            await forget_blobs(pool, store, gone.paths)
+            await forget_soon(pool, store, gone.paths)
             await forget_names(pool, project_id, gone.names)
         total += len(found)
         if len(found) < EXPIRED_PER_STEP:
             return total
+
+
+async def sweep_names(pool: Pool) -> int:
+    """`forget_names` where a server was killed before it came to that; tells how many it tried."""
+    after, total = 0, 0
+    while True:
+        async with pool.connection() as conn:
+            found = await recording.nameless(
+                conn, age_s=DOOMED_AGE_S, after=after, most=NAMES_PER_STEP
+            )
+        of_projects: dict[int, list[int]] = {}
+        for id, project_id in found:
+            of_projects.setdefault(project_id, []).append(id)
+        for project_id, names in of_projects.items():
+            await forget_names(pool, project_id, names)
+        total += len(found)
+        if len(found) < NAMES_PER_STEP:
+            return total
+        after = found[-1][0]
 
 
 async def sweep_doomed(pool: Pool, store: Blobs) -> int:

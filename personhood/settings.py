@@ -41,7 +41,10 @@ Window = Annotated[
 ]
 BlobUrl = Annotated[
     str,
-    Meta(pattern="^(s3|gs|az)://[^/]+", description="a URL such as s3://bucket/folder, gs: or az:"),
+    Meta(
+        pattern="^((s3|gs|az)://[^/]+|file:///[^/])",
+        description="a URL such as s3://bucket/folder, gs: or az:, or file:///folder",
+    ),
 ]
 Flag = Annotated[bool, Meta(description="true or false")]
 
@@ -93,7 +96,7 @@ SENTENCES: Mapping[str, str] = {
     "warning_retention_s": "How long ingestion warnings are kept, in seconds.",
     "deletion_window": "When events are deleted, by each project's own clock; or now, at once.",
     "idempotency_retention_s": "How long an answer is kept for its Idempotency-Key, in seconds.",
-    "blob_url": "Where recordings lie, as s3://…, gs://… or az://…; else the data folder.",
+    "blob_url": "Where recordings lie: s3://…, gs://…, az://… or file:///…; else the data folder.",
     "session_recording": "Whether browsers are told to record sessions, inputs masked.",
     "recording_retention_s": "How long a recording is kept from when its session began.",
     "rate_limit": "Requests of one key to the API, such as 240/minute; none by default.",

@@ -55,6 +55,15 @@ async def test_a_storage_that_cannot_be_written_is_away(tmp_path: Path) -> None:
         await content(store, "a")
 
 
+async def test_a_folder_by_its_url(tmp_path: Path) -> None:
+    store = blobs.opened(f"file://{tmp_path}/a%20folder", tmp_path / "unused")
+    await store.put("1/a", b"x")
+    assert await content(store, "1/a") == b"x"
+    assert (tmp_path / "a folder/1/a").read_bytes() == b"x"
+    await store.delete_all(["1/a"])
+    assert not (tmp_path / "a folder/1/a").exists()
+
+
 def test_names_tell_nothing() -> None:
     first, second = blobs.new_path(17, AT), blobs.new_path(17, AT)
     assert first != second

@@ -231,6 +231,56 @@ async def test_old_recordings_and_forgotten_blobs_are_swept(
     assert await recordings.sweep_expired(pool, store) == 0
 
 
+async def test_what_a_killed_server_left_is_swept(
+    pool: Pool, shop: Project, recorder: Recorder, store: Blobs, tmp_path: Path
+) -> None:
+    """The blob of a request that was never answered; and a name whose last recording is gone."""
+    await send(pool, shop, set_("ada"))
+    await keep(recorder, shop, block("s-1", "ada", "1"))
+    await keep(recorder, shop, block("s-2", "bob", "2"))
+    await delete(pool, shop, "ada", wish=Wish(profile=True, events=True))
+    await run(pool, shop, store)
+    async with pool.connection() as conn, conn.transaction():
+        await conn.execute("LOCK TABLE recording IN SHARE MODE")
+        request = asyncio.create_task(keep(recorder, shop, block("s-3", "carol", "3")))
+        while len(files(tmp_path)) < 3:
+            await asyncio.sleep(0.01)
+        request.cancel()
+        await asyncio.gather(request, return_exceptions=True)
+    async with pool.connection() as conn:
+        await recordings.remove(conn, [1])
+    assert [row[0] for row in await sessions(pool)] == ["s-2"]
+    assert await recordings.sweep_names(pool) == await recordings.sweep_doomed(pool, store) == 0
+    await read(pool, "UPDATE doomed_blob SET at = now() - interval '11 min' RETURNING 1")
+    await read(
+        pool,
+        """
+        UPDATE distinct_id SET ended_at = now() - interval '11 min' WHERE ended_at IS NOT NULL
+        RETURNING 1
+        """,
+    )
+    assert await recordings.sweep_names(pool) == 1
+    assert await recordings.sweep_doomed(pool, store) == 2
+    assert await names(pool) == {"bob": True}
+    assert texts(tmp_path) == ['["w",2]\n']
+
+
+async def test_an_expired_recording_goes_also_while_the_storage_is_away(
+    pool: Pool, shop: Project, recorder: Recorder, store: Blobs, tmp_path: Path
+) -> None:
+    class Away(Blobs):
+        async def delete_all(self, paths: Any) -> None:
+            raise blobs.BlobsAway("it is away")
+
+    await keep(recorder, shop, block("s-1", "ada"))
+    await read(pool, "UPDATE recording SET expires_at = now() - interval '1 s' RETURNING 1")
+    assert await recordings.sweep_expired(pool, Away(lambda: store.store)) == 1
+    assert await sessions(pool) == []
+    await read(pool, "UPDATE doomed_blob SET at = now() - interval '11 min' RETURNING 1")
+    assert await recordings.sweep_doomed(pool, store) == 1
+    assert files(tmp_path) == []
+
+
 async def test_a_blob_that_was_swept_meanwhile_is_not_referred_to(
     pool: Pool, shop: Project, store: Blobs, tmp_path: Path
 ) -> None:

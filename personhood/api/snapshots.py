@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import Annotated
 
 import msgspec
+import structlog
 import zstandard
 from litestar import Response, get
 from litestar.params import FromPath
@@ -17,7 +18,7 @@ from personhood.api.schema import READ_ERRORS, Described, responses
 from personhood.api.session_recordings import of_session
 from personhood.api.session_recordings_docs import SnapshotSource, SnapshotSources
 from personhood.blobs import Blobs, BlobsAway, Missing
-from personhood.errors import InvalidInput, Overloaded
+from personhood.errors import InvalidInput, StorageAway
 from personhood.http.page import number
 from personhood.http.streamed import Streamed, unless_left
 from personhood.store import recording_page
@@ -29,6 +30,8 @@ READ_BYTES = 256 * 1024
 KEY_MAX = 2**31 - 1
 MEDIA_TYPE = "application/jsonl"
 HEADERS = {"cache-control": "private, no-store"}
+
+log = structlog.get_logger(__name__)
 
 LINE = msgspec.json.Decoder(tuple[str, Raw])
 
@@ -102,15 +105,16 @@ def keys(one: str | None, start: str | None, end: str | None) -> tuple[int, int]
 
 
 async def played(request: Asked, chunks: AsyncGenerator[bytes, None]) -> Streamed:
-    """Raises Overloaded where the storage does not answer."""
+    """Raises StorageAway."""
 
     async def begin() -> bytes:
         return await anext(chunks, b"")
 
     try:
         first = await unless_left(request.receive, begin())
-    except BlobsAway:
-        raise Overloaded from None
+    except BlobsAway as error:
+        log.warning("playing without a storage", reason=str(error))
+        raise StorageAway from None
     return Streamed(chunks, first=first, headers=HEADERS, media_type=MEDIA_TYPE)
 
 

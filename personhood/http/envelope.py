@@ -114,6 +114,8 @@ def unavailable(
         return too_slow(request)
     log.warning("unavailable", path=request.scope["path"], error=repr(error))
     match error:
+        case errors.StorageAway():
+            return respond(503, Error("server_error", "service_unavailable", str(error)))
         case errors.Overloaded() | psycopg.errors.LockNotAvailable():
             detail = "Others write the same at this moment."
         case psycopg.errors.DiskFull():

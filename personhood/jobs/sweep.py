@@ -21,7 +21,7 @@ def register(app: App) -> None:
     """Make the sweeps known to `app`, and when they are due (UTC)."""
     alone(app, "sweep:warnings", warnings, cron="17 * * * *")
     alone(app, "sweep:idempotency", kept_answers, cron="27 * * * *")
-    alone(app, "sweep:recordings", kept_recordings, cron="37 * * * *")
+    alone(app, "sweep:recordings", kept_recordings, cron="*/10 * * * *")
     alone(app, "sweep:families", families, cron="11 4 * * *")
     alone(app, "sweep:deletions", unsettled, cron="* * * * *")
     task = app.task(name="sweep:months", pass_context=True, queueing_lock="sweep:months")(months)
@@ -97,6 +97,7 @@ async def kept_recordings(context: JobContext, timestamp: int) -> int:
     settings: Settings = context.additional_context["settings"]
     store = blobs.opened(settings.blob_url, settings.data_dir)
     deleted = await recordings.sweep_expired(pool, store)
+    await recordings.sweep_names(pool)
     await recordings.sweep_doomed(pool, store)
     return deleted
 

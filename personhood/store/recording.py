@@ -188,6 +188,32 @@ async def drop_nameless(conn: AsyncConnection, ids: Sequence[int]) -> None:
     )
 
 
+async def nameless(
+    conn: AsyncConnection, *, age_s: float, after: int, most: int
+) -> list[tuple[int, int]]:
+    """Some rows of distinct ids that ended a while ago and have no recordings any more, with their
+    projects, by id, from `after` on.
+    """
+    cursor = await conn.execute(
+        """
+        SELECT id, project_id
+          FROM distinct_id
+         WHERE id > %(after)s
+           AND is_recorded
+           AND ended_at < now() - make_interval(secs => %(age_s)s)
+           AND NOT EXISTS (SELECT FROM recording WHERE distinct_id_id = distinct_id.id OFFSET 0)
+           AND NOT EXISTS (SELECT
+                             FROM recording_block
+                            WHERE distinct_id_id = distinct_id.id
+                           OFFSET 0)
+         ORDER BY id
+         LIMIT %(most)s
+        """,
+        {"after": after, "age_s": age_s, "most": most},
+    )
+    return await cursor.fetchall()
+
+
 async def doom_blocks(conn: AsyncConnection, ids: Sequence[int]) -> list[str]:
     """Remove the blocks of some recordings; gives the names of their blobs."""
     cursor = await conn.execute(

@@ -274,6 +274,24 @@ async def test_a_large_piece_comes_whole(client: Client, sdk: Client, people: Pe
     assert older == [{"window_id": "w", "data": [item]} for item in items]
 
 
+async def test_without_the_storage_they_are_played_later(
+    client: Client, sdk: Client, people: People, data_dir: Path
+) -> None:
+    await record(sdk, "s-1")
+    folder, away = data_dir / "recordings", data_dir / "away"
+    folder.rename(away)
+    folder.write_text("in the way")
+    for source in ("blob", "blob_v2"):
+        answer = await client.get(f"{PATH}/s-1/snapshots?source={source}&blob_key=0")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "PERSONHOOD_BLOB_URL" in answer.json()["detail"]
+    assert (await client.get(f"{PATH}/s-1/snapshots")).status_code == 200
+    assert (await client.delete(f"{PATH}/s-1")).status_code == 204
+    assert (await client.get(f"{PATH}/s-1")).status_code == 404
+    folder.unlink()
+    away.rename(folder)
+
+
 async def test_removed_ones_are_gone(
     client: Client, sdk: Client, people: People, data_dir: Path
 ) -> None:

@@ -318,8 +318,13 @@ def test_without_a_storage_the_client_is_to_try_again(database: str, data_dir: P
         psycopg.connect(database, autocommit=True) as db,
         Replay(server, data_dir / "recordings", db) as replay,
     ):
-        assert replay.post([snapshot()]) == (503, "transient error, please retry")
+        answer = httpx.post(f"{server.url}/s/", json=[snapshot(), snapshot("s-2")])
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert "PERSONHOOD_BLOB_URL" in answer.text
         assert replay.paths() == []
+        (data_dir / "recordings").unlink()
+        assert replay.post([snapshot()]) == OK
+        assert replay.paths() == replay.files()
 
 
 @pytest.mark.parametrize(
