@@ -21,17 +21,14 @@ from obstore.store import LocalStore, from_url
 from personhood.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from obstore.store import ObjectStore, RetryConfig
 
 FOLDER = "recordings"
 CHUNK_BYTES = 256 * 1024
 DELETED_AT_ONCE = 1000  # as many as S3 takes in one request
 FILE = "file://"
-# Clients send again what is answered 503; they do not wait for minutes.
-PATIENCE: "ClientConfig" = {
-    "connect_timeout": timedelta(seconds=5),
-    "timeout": timedelta(seconds=30),
-}
+# Clients send again what is answered 503; they do not wait for minutes. How long a request may take
+# is left to the storage's own variables (AWS_TIMEOUT …): to name one here would undo all of them.
 RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 REASON_CHARACTERS_MAX = 200
 NOT_THERE = (FileNotFoundError, NotFoundError)
@@ -111,7 +108,7 @@ def opened(url: str | None, data_dir: Path) -> Blobs:
     if url.startswith(FILE):
         return in_folder(Path(unquote(url.removeprefix(FILE))).resolve())
     try:
-        store = from_url(url, client_options=PATIENCE, retry_config=RETRIES)
+        store = from_url(url, retry_config=RETRIES)
     except (BaseError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise InvalidSetting(f"The blob URL {url!r} cannot be used: {reason}.") from None

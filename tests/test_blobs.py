@@ -1,7 +1,11 @@
 """Blobs: put for good, read in pieces, removed however often."""
 
 import os
+import re
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -62,6 +66,87 @@ async def test_a_folder_by_its_url(tmp_path: Path) -> None:
     assert (tmp_path / "a folder/1/a").read_bytes() == b"x"
     await store.delete_all(["1/a"])
     assert not (tmp_path / "a folder/1/a").exists()
+
+
+class Bucket(ThreadingHTTPServer):
+    """As much of S3 as we ask for; `kept` is what is in it."""
+
+    kept: dict[str, bytes]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Bucket
+
+    def do_PUT(self) -> None:
+        self.server.kept[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+        self.respond(200, {"ETag": '"x"'})
+
+    def do_GET(self) -> None:
+        found = self.server.kept.get(self.path)
+        given = {"ETag": '"x"', "Last-Modified": "Mon, 04 May 2026 12:00:00 GMT"}
+        self.respond(404 if found is None else 200, given, found or b"")
+
+    def do_POST(self) -> None:
+        assert self.path == "/bucket?delete"
+        asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        for key in re.findall("<Key>(.*?)</Key>", asked):
+            self.server.kept.pop(f"/bucket/{key}", None)
+        told = re.sub(
+            r"<Object><Key>(.*?)</Key></Object>", r"<Deleted><Key>\1</Key></Deleted>", asked
+        )
+        self.respond(200, {}, re.sub("(</?)Delete( .*?)?>", r"\1DeleteResult>", told).encode())
+
+    def respond(self, status: int, headers: dict[str, str], content: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    with Bucket(("127.0.0.1", 0), Handler) as made:
+        made.kept = {}
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        for name, value in {
+            "ENDPOINT": f"http://127.0.0.1:{made.server_port}",
+            "ALLOW_HTTP": "true",
+            "ACCESS_KEY_ID": "a",
+            "SECRET_ACCESS_KEY": "b",
+            "REGION": "us-east-1",
+        }.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        yield made
+        made.shutdown()
+
+
+async def test_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    store = blobs.opened("s3://bucket/folder", tmp_path)
+    given = os.urandom(3 * blobs.CHUNK_BYTES + 7)
+    await store.put("1/a", given)
+    await store.put("1/b", b"x")
+    assert set(bucket.kept) == {"/bucket/folder/1/a", "/bucket/folder/1/b"}
+    assert await content(store, "1/a") == given
+    await store.delete_all(["1/a", "1/none"])
+    assert set(bucket.kept) == {"/bucket/folder/1/b"}
+    with pytest.raises(blobs.Missing):
+        await content(store, "1/a")
+
+
+async def test_a_bucket_that_does_not_answer_is_away(bucket: Bucket, tmp_path: Path) -> None:
+    store = blobs.opened("s3://bucket", tmp_path)
+    bucket.shutdown()
+    bucket.server_close()
+    with pytest.raises(blobs.BlobsAway, match="after 3 retries"):
+        await store.put("1/a", b"x")
+    with pytest.raises(blobs.BlobsAway):
+        await content(store, "1/a")
+    with pytest.raises(blobs.BlobsAway):
+        await store.delete_all(["1/a"])
 
 
 def test_names_tell_nothing() -> None:
