@@ -16,6 +16,7 @@ from personhood.capture.intake import Ingester
 from personhood.capture.projects import Projects
 from personhood.http.cors import Cors
 from personhood.http.envelope import exception_handlers
+from personhood.http.flat import Flat
 from personhood.http.head import Headed
 from personhood.http.negotiated import Negotiated
 from personhood.http.segments import Segmented
@@ -58,7 +59,7 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
         request_max_body_size=REQUEST_BODY_BYTES_MAX,
         logging_config=None,  # see `logs`
     )
-    app.asgi_handler = Headed(Segmented(Negotiated(app.asgi_handler)))
+    app.asgi_handler = Headed(Segmented(Flat(Negotiated(app.asgi_handler))))
     app.state.settings = settings
     app.state.blobs = blobs.opened(settings.blob_url, settings.data_dir)
     app.state.limits = throttle.limits_of(settings)

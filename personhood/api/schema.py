@@ -48,7 +48,8 @@ curl -H 'Authorization: Bearer phx_your_key' \\
 ```
 
 **Projects.** `:project_id` is a number, or `@current` for the key's own project. The paths under
-`/api/environments/` are the same resources by their older name. A trailing slash is optional.
+`/api/environments/` are the same resources by their older name, and `/api/person` is
+`/api/projects/@current/persons`. A trailing slash is optional.
 
 **CSV.** `?format=csv`, a path that ends in `.csv`, or `Accept: text/csv` gives the rows of
 `results` as CSV. What nests is spread over columns such as `properties.plan`, `distinct_ids.0`.

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 PREFIX = "distinct_id:"
-PATHS = ("/api/projects/", "/api/environments/")
+PATHS = ("/api/projects/", "/api/environments/", "/api/person/")
 
 
 class Segmented:
