@@ -25,6 +25,47 @@ async def insert(conn: AsyncConnection, *, name: str, token: str) -> Project:
     return project
 
 
+async def update(
+    conn: AsyncConnection,
+    project_id: int,
+    *,
+    name: str | None,
+    timezone: str | None,
+    display_name_properties: list[str] | None,
+    anonymize_ips: bool | None,
+    person_processing: bool | None,
+    personless_flag_calls: bool | None,
+) -> Project | None:
+    """The project with what is not None changed. Of names for display, none are the usual ones."""
+    async with conn.cursor(row_factory=class_row(Project)) as cursor:
+        await cursor.execute(
+            """
+            UPDATE project
+               SET name = coalesce(%(name)s, name),
+                   timezone = coalesce(%(timezone)s, timezone),
+                   display_name_properties =
+                       nullif(coalesce(%(names)s::text[], display_name_properties), '{}'),
+                   anonymize_ips = coalesce(%(anonymize_ips)s, anonymize_ips),
+                   person_processing = coalesce(%(person_processing)s, person_processing),
+                   personless_flag_calls =
+                       coalesce(%(personless_flag_calls)s, personless_flag_calls)
+             WHERE id = %(project_id)s
+            RETURNING id, name, token, created_at, timezone, display_name_properties,
+                      anonymize_ips, person_processing, personless_flag_calls
+            """,
+            {
+                "project_id": project_id,
+                "name": name,
+                "timezone": timezone,
+                "names": display_name_properties,
+                "anonymize_ips": anonymize_ips,
+                "person_processing": person_processing,
+                "personless_flag_calls": personless_flag_calls,
+            },
+        )
+        return await cursor.fetchone()
+
+
 async def all_projects(conn: AsyncConnection) -> list[Project]:
     """Every project, the oldest first."""
     async with conn.cursor(row_factory=class_row(Project)) as cursor:

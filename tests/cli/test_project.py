@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from tests.cli.conftest import Command
 
@@ -40,6 +41,51 @@ def test_a_project_needs_a_name(personhood: Command, database: str) -> None:
     done = personhood("project", "create", "  ", DATABASE_URL=database)
     assert (done.code, done.out) == (1, "")
     assert done.err == "personhood: A project needs a name.\n"
+
+
+def test_a_project_is_changed_in_what_is_given_only(personhood: Command, database: str) -> None:
+    personhood("project", "create", "Shop", DATABASE_URL=database)
+
+    def changed(*options: str) -> dict[str, object]:
+        done = personhood("project", "set", "1", *options, "--json", DATABASE_URL=database)
+        assert (done.code, done.err) == (0, "")
+        return json.loads(done.out)
+
+    before = changed()
+    named = changed("--timezone", "Asia/Kathmandu", "--display-name-properties", "full, email,")
+    assert named == before | {
+        "timezone": "Asia/Kathmandu",
+        "display_name_properties": ["full", "email"],
+    }
+    assert changed("--name", " Web ", "--anonymize-ips", "--no-person-processing") == named | {
+        "name": "Web",
+        "anonymize_ips": True,
+        "person_processing": False,
+    }
+    usual = changed("--display-name-properties", "", "--no-anonymize-ips", "--person-processing")
+    assert usual == named | {"name": "Web", "display_name_properties": None}
+    assert "email,name,username" in personhood("project", "set", "1", DATABASE_URL=database).out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("1", "--timezone", "Mars/Olympus"), "There is no time zone 'Mars/Olympus'."),
+        (("1", "--timezone", "Europe"), "There is no time zone 'Europe'."),
+        (("1", "--timezone", "../UTC"), "There is no time zone '../UTC'."),
+        (("1", "--timezone", ""), "There is no time zone ''."),
+        (("1", "--name", " "), "A project needs a name."),
+        (("7", "--name", "x"), "There is no project 7; see `personhood project list`."),
+    ],
+)
+def test_what_cannot_be_set_changes_nothing(
+    personhood: Command, database: str, options: tuple[str, ...], says: str
+) -> None:
+    personhood("project", "create", "Shop", DATABASE_URL=database)
+    before = personhood("project", "list", "--json", DATABASE_URL=database).out
+    done = personhood("project", "set", *options, DATABASE_URL=database)
+    assert (done.code, done.err) == (1, f"personhood: {says}\n")
+    assert personhood("project", "list", "--json", DATABASE_URL=database).out == before
 
 
 def test_a_folder_that_is_not_there_is_not_made_by_looking(
