@@ -103,6 +103,10 @@ PATH_PARAMETERS: dict[str, tuple[str, str]] = {
         "The deletion's `id`, as its receipt tells it.",
         "5e0f5f0e-6c1e-4c53-9a35-5f0d2b3c7a11",
     ),
+    "bulk_id": (
+        "The deletion's `id`, as the answer that began it tells it.",
+        "0b7c5c0e-5d0c-4a53-9d0e-6a7f0f7d1c11",
+    ),
 }
 
 FORMAT = Parameter(

@@ -36,6 +36,12 @@ async def test_every_operation_is_told_in_words(document: dict[str, Any]) -> Non
         assert operation.get("operationId"), (path, method)
 
 
+async def test_every_parameter_is_told_in_words(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), (path, method, parameter["name"])
+
+
 async def test_operation_ids_read_well(document: dict[str, Any]) -> None:
     ids = {operation["operationId"] for _, _, operation in operations(document)}
     assert {"persons_list", "persons_retrieve", "persons_update", "persons_update_put"} <= ids
