@@ -9,40 +9,28 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import psycopg
 import structlog
 from msgspec import Struct
 from psycopg import AsyncConnection
 
-from personhood import deletions, recording_runs
+from personhood import deletion_batches, deletions, recording_runs
 from personhood.blobs import Blobs, BlobsAway
-from personhood.model import Deletion, DeletionState
-from personhood.store import (
-    deletion_check,
-    deletion_count,
-    deletion_event,
-    deletion_run,
-    forgetting,
-    gate,
-    trace,
-)
+from personhood.deletion_ends import NAMED, NotDone, close_all, pass_gate, reason_of
+from personhood.model import Deletion
+from personhood.store import deletion_count, deletion_event, deletion_run, gate
 from personhood.store.deletion_event import START, Place, Step
 from personhood.store.pool import Pool
-from personhood.store.trace import Trace
 
 log = structlog.get_logger(__name__)
 
 EVENTS_PER_STEP = 2_000
 REST_S = 0.01  # after each step, at least
-ROUNDS_MAX = 3  # through all events, until none is left
-GATE_WAIT_S = 10.0
 NAMES_PER_STEP = 1_000
-PER_PAGE = 100
+PER_PAGE = 1_000
 
 ATTEMPTS_MAX = 10
 RETRY_S = 30.0  # after the first failure; doubled after each one more
 RETRY_MAX_S = 6 * 3600.0
-QUOTING = ("22", "23")  # classes of PostgreSQL's errors that quote values
 
 
 class Runner(Struct, frozen=True):
@@ -54,57 +42,54 @@ class Runner(Struct, frozen=True):
     storage: recording_runs.Storage | None = None
 
 
-class NotDone(Exception):
-    """What keeps a deletion from being completed, for now."""
-
-
 class Paused(Exception):
     """The time to run is over."""
 
 
 async def run_due(pool: Pool, project_id: int, runner: Runner, *, waiting: bool = False) -> None:
-    """Run all open receipts of a project, in order; with `waiting` also what failed a moment ago.
+    """Run all open receipts of a project: small ones together, then each that is left by itself.
+    With `waiting` also what failed a moment ago.
 
     Raises whatever psycopg raises when the database goes away.
     """
+
+    async def rest_there(conn: AsyncConnection, worked_s: float) -> None:
+        await rest(conn, project_id, worked_s=worked_s)
+
     after, found = 0, [0]
     while found and runner.may_go_on():
         async with pool.connection() as conn:
             found = await deletion_run.due(
                 conn, project_id, after=after, most=PER_PAGE, waiting=waiting
             )
+        closed = await deletion_batches.run(
+            pool,
+            project_id,
+            found,
+            events_max=EVENTS_PER_STEP,
+            may_go_on=runner.may_go_on,
+            rest=rest_there,
+        )
+        for id in closed:
+            runner.tell(id)
         for after in found:
-            if runner.may_go_on():
+            if after not in closed and runner.may_go_on():
                 await run(pool, after, runner)
 
 
 async def run(pool: Pool, id: int, runner: Runner) -> None:
     """Run one receipt, unless somebody else does, or it is closed."""
     async with pool.connection() as conn:
-        if not await deletion_run.hold(conn, id):
+        if not await deletion_run.hold_all(conn, [id]):
             return
         try:
-            receipt = await deletion_run.begin(conn, id)
-            if receipt is not None:
+            for receipt in await deletion_run.begin_all(conn, [id]):
                 await attempt(pool, conn, receipt, runner=runner)
         finally:
             # With a connection that broke, the lock is gone already.
             if not conn.closed:
-                await deletion_run.release(conn, id)
+                await deletion_run.release_all(conn, [id])
     runner.tell(id)
-
-
-async def traces(conn: AsyncConnection, receipt: Deletion) -> list[Trace]:
-    """What is left of a deleted profile, in any row of the database that should not hold it.
-
-    By its surrogate id and uuid; while the receipt is open also by those of all that had merged
-    into it, and by its distinct ids. Reads whole tables. A receipt without the profile leaves none:
-    who lives on is everywhere.
-    """
-    if not receipt.profile:
-        return []
-    is_done = receipt.state == DeletionState.COMPLETED
-    return await trace.of_one(conn, receipt.id, events=receipt.events and is_done)
 
 
 async def attempt(pool: Pool, conn: AsyncConnection, receipt: Deletion, *, runner: Runner) -> None:
@@ -126,17 +111,6 @@ async def attempt(pool: Pool, conn: AsyncConnection, receipt: Deletion, *, runne
         )
 
 
-def reason_of(error: Exception) -> str:
-    """What a receipt and the log say: nothing that an error may quote of anybody's data."""
-    match error:
-        case NotDone():
-            return str(error)
-        case psycopg.Error(sqlstate=str(code)) if code[:2] not in QUOTING:
-            return f"{type(error).__name__}: {error.diag.message_primary}"
-        case _:
-            return type(error).__name__
-
-
 async def carry_out(
     pool: Pool, conn: AsyncConnection, receipt: Deletion, *, runner: Runner
 ) -> None:
@@ -148,23 +122,28 @@ async def carry_out(
         await remove_events(conn, receipt, may_go_on=runner.may_go_on)
     if receipt.recordings:
         await remove_recordings(conn, receipt, runner=runner)
-    await close(conn, receipt)
+    for reason in (await close_all(conn, [receipt])).values():
+        raise NotDone(reason)
 
 
 async def remove_events(
     conn: AsyncConnection, receipt: Deletion, *, may_go_on: Callable[[], bool]
 ) -> None:
-    await pass_gate(conn, receipt)
-    left = await deletion_event.count(conn, receipt.id)
-    await deletion_count.set_before(conn, receipt.id, "events", before=left)
-    for _ in range(ROUNDS_MAX):
-        if not left:
+    """Raises Paused, or NotDone."""
+    await pass_gate(conn, receipt.project_id)
+    left = await deletion_event.count(conn, [receipt.id])
+    await deletion_count.set_before(conn, "events", left)
+    for _ in range(deletion_event.ROUNDS_MAX):
+        if not left[receipt.id]:
             break
         await remove_round(conn, receipt, may_go_on=may_go_on)
-        left = await deletion_event.count(conn, receipt.id)
-    await deletion_count.set_remaining(conn, receipt.id, "events", remaining=left)
+        left = await deletion_event.count(conn, [receipt.id])
+    await deletion_count.set_remaining(conn, "events", left)
     if receipt.profile:
-        await redact(conn, receipt, may_go_on=may_go_on)
+        for _ in range(deletion_event.ROUNDS_MAX):
+            if not await redact(conn, receipt, may_go_on=may_go_on):
+                return
+        raise NotDone(NAMED)
 
 
 async def remove_round(
@@ -180,7 +159,7 @@ async def remove_round(
                 conn, receipt.project_id, receipt.id, behind=place, most=EVENTS_PER_STEP
             )
             if step.removed:
-                await deletion_count.add_removed(conn, receipt.id, "events", removed=step.removed)
+                await deletion_count.add_removed(conn, "events", {receipt.id: step.removed})
         place = following(step)
         await rest(conn, receipt.project_id, worked_s=time.monotonic() - began)
 
@@ -194,20 +173,21 @@ def following(step: Step) -> Place | None:
     return None
 
 
-async def redact(
-    conn: AsyncConnection, receipt: Deletion, *, may_go_on: Callable[[], bool]
-) -> None:
-    """Take the names out of what other ids' events claimed."""
+async def redact(conn: AsyncConnection, receipt: Deletion, *, may_go_on: Callable[[], bool]) -> int:
+    """Take the names out of what other ids' events claimed; tells how many that were."""
     after: int | None = 0
+    redacted = 0
     while after is not None:
         if not may_go_on():
             raise Paused
         began = time.monotonic()
         async with conn.transaction():
-            after = await deletion_event.redact_claims(
-                conn, receipt.id, after=after, most=NAMES_PER_STEP
+            found = await deletion_event.redact_claims(
+                conn, [receipt.id], after=after, most=NAMES_PER_STEP
             )
+        after, redacted = found.last_target, redacted + found.redacted
         await rest(conn, receipt.project_id, worked_s=time.monotonic() - began)
+    return redacted
 
 
 async def rest(conn: AsyncConnection, project_id: int, *, worked_s: float) -> None:
@@ -224,36 +204,10 @@ async def remove_recordings(conn: AsyncConnection, receipt: Deletion, *, runner:
             raise NotDone("The storage of recordings is not known here.")
         return runner.storage()
 
-    await pass_gate(conn, receipt)
+    await pass_gate(conn, receipt.project_id)
     try:
         done = await recording_runs.remove(conn, receipt.id, storage, may_go_on=runner.may_go_on)
     except BlobsAway:
         raise NotDone("The storage of recordings does not answer.") from None
     if not done:
         raise Paused
-
-
-async def pass_gate(conn: AsyncConnection, receipt: Deletion) -> None:
-    """Until whatever read an id before it was asked for has written its events."""
-    if not await gate.has_emptied(conn, receipt.project_id, wait_s=GATE_WAIT_S):
-        raise NotDone("Events that were sent before are still being stored.")
-
-
-async def close(conn: AsyncConnection, receipt: Deletion) -> None:
-    """Remove the names with the last of their events and recordings, and look for whatever is left.
-
-    Raises NotDone with what that is.
-    """
-    await pass_gate(conn, receipt)
-    async with conn.transaction():
-        await forgetting.drop_nameless(conn, [receipt.id])
-        if receipt.profile:
-            names = await deletion_check.names_left(conn, receipt.id)
-            await deletion_count.set_remaining(conn, receipt.id, "ids", remaining=names)
-            left = await deletion_check.left(conn, receipt.id)
-            if left:
-                raise NotDone(f"There is something left in {', '.join(sorted(left))}.")
-        of_all = receipt.events and receipt.recordings
-        if not await deletion_run.complete(conn, receipt.id, names_may_stay=not of_all):
-            raise NotDone("Something is left that has come since it was looked for.")
-        await forgetting.drop_notes(conn, [receipt.id])

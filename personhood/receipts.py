@@ -10,7 +10,8 @@ from personhood import off_peak
 from personhood.errors import Conflict, NotFound
 from personhood.model import Deletion, DeletionState, Project
 from personhood.off_peak import Window
-from personhood.store import api_key, deletion_count, deletion_run, forgetting, receipt
+from personhood.store import api_key, deletion_count, deletion_run, forgetting, receipt, trace
+from personhood.store.trace import Trace
 
 STARTED = "The deletion has begun, so it cannot be cancelled any more."
 SETTLING = "The deletion of the person is just being finished. Please try again."
@@ -107,6 +108,19 @@ async def cancel(conn: AsyncConnection, project: Project, uuid: UUID, *, clock: 
             waits = found.state in (DeletionState.QUEUED, DeletionState.WAITING)
             raise Conflict(SETTLING if waits and found.started_at is None else STARTED)
     return await by_uuid(conn, project, uuid, clock=clock)
+
+
+async def traces(conn: AsyncConnection, deletion: Deletion) -> list[Trace]:
+    """What is left of a deleted profile, in any row of the database that should not hold it.
+
+    By its surrogate id and uuid; while the receipt is open also by those of all that had merged
+    into it, and by its distinct ids. Reads whole tables. A receipt without the profile leaves none:
+    who lives on is everywhere.
+    """
+    if not deletion.profile:
+        return []
+    is_done = deletion.state == DeletionState.COMPLETED
+    return await trace.of_one(conn, deletion.id, events=deletion.events and is_done)
 
 
 async def told(

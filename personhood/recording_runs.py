@@ -28,8 +28,8 @@ async def remove(
     """False where the time to run was over before the end. Raises BlobsAway."""
     recordings, blocks = await deletion_recording.count(conn, deletion_id)
     doomed = await doomed_blob.count(conn, deletion_id)
-    await deletion_count.set_before(conn, deletion_id, "recordings", before=recordings)
-    await deletion_count.set_before(conn, deletion_id, "blobs", before=blocks + doomed)
+    await deletion_count.set_before(conn, "recordings", {deletion_id: recordings})
+    await deletion_count.set_before(conn, "blobs", {deletion_id: blocks + doomed})
     if not await remove_blocks(conn, deletion_id, may_go_on=may_go_on):
         return False
     if await doomed_blob.count(conn, deletion_id) and not await remove_blobs(
@@ -38,8 +38,8 @@ async def remove(
         return False
     recordings, blocks = await deletion_recording.count(conn, deletion_id)
     doomed = await doomed_blob.count(conn, deletion_id)
-    await deletion_count.set_remaining(conn, deletion_id, "recordings", remaining=recordings)
-    await deletion_count.set_remaining(conn, deletion_id, "blobs", remaining=blocks + doomed)
+    await deletion_count.set_remaining(conn, "recordings", {deletion_id: recordings})
+    await deletion_count.set_remaining(conn, "blobs", {deletion_id: blocks + doomed})
     return True
 
 
@@ -76,4 +76,4 @@ async def remove_blobs(
         await store.delete_all(paths)
         async with conn.transaction():
             await doomed_blob.delete_all(conn, paths)
-            await deletion_count.add_removed(conn, deletion_id, "blobs", removed=len(paths))
+            await deletion_count.add_removed(conn, "blobs", {deletion_id: len(paths)})

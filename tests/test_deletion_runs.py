@@ -208,6 +208,7 @@ async def test_a_failure_is_told_and_tried_again_but_not_for_ever(
     outcome = await delete(pool, shop, "ada", wish=EVENTS)
     with monkeypatch.context() as patched:
         patched.setattr(deletion_runs, "remove_round", fail)
+        patched.setattr(deletion_runs, "EVENTS_PER_STEP", 0)
         for attempt in range(1, deletion_runs.ATTEMPTS_MAX + 1):
             await run(pool, shop)
             [(stored, failure, attempts, later)] = await read(

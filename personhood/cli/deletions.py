@@ -20,6 +20,7 @@ from personhood.receipts import Clock, Receipt
 from personhood.store import project as projects
 from personhood.store import receipt as store
 from personhood.store.receipt import Filter
+from personhood.store.trace import Trace
 
 app = App(name="deletions", help="List, show, run and cancel deletions.")
 
@@ -84,12 +85,20 @@ def list_(
     help_epilogue=options.examples(
         "personhood deletions show 0192f0c1-7a5e-7b1c-9d2e-3f4a5b6c7d8e",
         "personhood deletions show 0192f0c1-7a5e-7b1c-9d2e-3f4a5b6c7d8e --json",
+        "personhood deletions show 0192f0c1-7a5e-7b1c-9d2e-3f4a5b6c7d8e --search",
     ),
 )
 def show(
     id: Id,
     /,
     *,
+    search: Annotated[
+        bool,
+        Parameter(
+            help="Search every table for what is left of the deleted person. Takes its time.",
+            negative="",
+        ),
+    ] = False,
     json: options.Json = False,
     data_dir: options.DataDir = None,
     database_url: options.DatabaseUrl = None,
@@ -98,16 +107,23 @@ def show(
     settings = options.settings(data_dir=data_dir, database_url=database_url)
     clock = receipts.clock(settings.deletion_window)
 
-    async def one(conn: AsyncConnection) -> tuple[Project, Receipt]:
+    async def one(conn: AsyncConnection) -> tuple[Project, Receipt, list[Trace]]:
         tenant = await tenant_of(conn, id)
-        return tenant, await receipts.by_uuid(conn, tenant, id, clock=clock)
+        found = await receipts.by_uuid(conn, tenant, id, clock=clock)
+        return tenant, found, await receipts.traces(conn, found.deletion) if search else []
 
     with database.reachable(settings) as url:
-        tenant, found = database.run_once(url, one)
+        tenant, found, left = database.run_once(url, one)
     if json:
-        tables.print_json(plain(tenant, found))
+        told = [msgspec.to_builtins(each) for each in left]
+        tables.print_json(plain(tenant, found) | ({"traces": told} if search else {}))
     else:
         print_one(tenant, found)
+    if left:
+        places = ", ".join(f"{each.table}.{each.column} ({each.rows:,})" for each in left)
+        raise PersonhoodError(f"Something is left in {places}.")
+    if search and not json:
+        print("\nNothing else is left of it in any table.")
 
 
 @app.command(

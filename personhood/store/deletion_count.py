@@ -1,6 +1,6 @@
 """How much of each kind of data a deletion met, removed and left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from psycopg import AsyncConnection
 
@@ -115,43 +115,47 @@ async def verify(conn: AsyncConnection, ids: Sequence[int]) -> None:
     )
 
 
-async def set_before(conn: AsyncConnection, id: int, kind: str, *, before: int) -> None:
-    """Note how much of a kind there was when it began to be removed, unless that is known."""
+async def set_before(conn: AsyncConnection, kind: str, before: Mapping[int, int]) -> None:
+    """Note by receipt how much of a kind there was when it began to be removed, unless that is
+    known."""
     await conn.execute(
         """
         UPDATE deletion_count
-           SET before = %(before)s
-         WHERE deletion_id = %(id)s
+           SET before = given.before
+          FROM unnest(%(ids)b::bigint[], %(before)b::bigint[]) AS given (id, before)
+         WHERE deletion_id = given.id
            AND kind = %(kind)s
-           AND before IS NULL
+           AND deletion_count.before IS NULL
         """,
-        {"id": id, "kind": kind, "before": before},
+        {"ids": [*before], "before": [*before.values()], "kind": kind},
     )
 
 
-async def add_removed(conn: AsyncConnection, id: int, kind: str, *, removed: int) -> None:
+async def add_removed(conn: AsyncConnection, kind: str, removed: Mapping[int, int]) -> None:
     await conn.execute(
         """
         UPDATE deletion_count
-           SET removed = removed + %(removed)s,
-               before = greatest(before, removed + %(removed)s)
-         WHERE deletion_id = %(id)s
+           SET removed = deletion_count.removed + given.removed,
+               before = greatest(before, deletion_count.removed + given.removed)
+          FROM unnest(%(ids)b::bigint[], %(removed)b::bigint[]) AS given (id, removed)
+         WHERE deletion_id = given.id
            AND kind = %(kind)s
         """,
-        {"id": id, "kind": kind, "removed": removed},
+        {"ids": [*removed], "removed": [*removed.values()], "kind": kind},
     )
 
 
-async def set_remaining(conn: AsyncConnection, id: int, kind: str, *, remaining: int) -> None:
+async def set_remaining(conn: AsyncConnection, kind: str, remaining: Mapping[int, int]) -> None:
     await conn.execute(
         """
         UPDATE deletion_count
-           SET remaining = %(remaining)s,
-               removed = greatest(removed, before - %(remaining)s)
-         WHERE deletion_id = %(id)s
+           SET remaining = given.remaining,
+               removed = greatest(removed, before - given.remaining)
+          FROM unnest(%(ids)b::bigint[], %(remaining)b::bigint[]) AS given (id, remaining)
+         WHERE deletion_id = given.id
            AND kind = %(kind)s
         """,
-        {"id": id, "kind": kind, "remaining": remaining},
+        {"ids": [*remaining], "remaining": [*remaining.values()], "kind": kind},
     )
 
 

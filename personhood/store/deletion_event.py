@@ -1,5 +1,6 @@
 """Deleting the events that a deletion is about, a bounded number at a time, in one order."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 TARGETS_PER_STEP = 1_000
+ROUNDS_MAX = 3  # through all of a deletion, until none is left
 
 
 class Place(Struct, frozen=True):
@@ -125,36 +127,139 @@ async def plain_plans(conn: AsyncConnection) -> None:
     )
 
 
-async def count(conn: AsyncConnection, deletion_id: int) -> int:
-    """How many events there are to be deleted."""
+async def count(conn: AsyncConnection, deletion_ids: Sequence[int]) -> dict[int, int]:
+    """How many events there are to be deleted, by deletion."""
     cursor = await conn.execute(
         """
-        SELECT count(*)
-          FROM deletion_target
-         CROSS JOIN LATERAL (
-               SELECT
+        SELECT asked.id, count(sent.is_one)
+          FROM unnest(%(deletion_ids)b::bigint[]) AS asked (id)
+          LEFT JOIN deletion_target ON deletion_id = asked.id
+          LEFT JOIN LATERAL (
+               SELECT true AS is_one
                  FROM event
                 WHERE distinct_id_id = deletion_target.distinct_id_id
                   AND (deletion_target.cutoff IS NULL OR received_at <= deletion_target.cutoff)
                OFFSET 0
-               ) AS sent
-         WHERE deletion_id = %(deletion_id)s
+               ) AS sent ON true
+         GROUP BY asked.id
         """,
-        {"deletion_id": deletion_id},
+        {"deletion_ids": list(deletion_ids)},
     )
-    row = await cursor.fetchone()
-    assert row is not None, "an aggregate gives its row"
-    return row[0]
+    return dict(await cursor.fetchall())
+
+
+class Size(Struct, frozen=True):
+    """How much a deletion is about: of ids and events one more than a step takes at most."""
+
+    targets: int
+    events: int
+    has_recordings: bool
+
+    def is_large(self, *, events_max: int) -> bool:
+        return self.has_recordings or self.targets > TARGETS_PER_STEP or self.events > events_max
+
+
+async def sizes(
+    conn: AsyncConnection, deletion_ids: Sequence[int], *, events_max: int
+) -> dict[int, Size]:
+    """Of each of these deletions, in the order of their ids."""
+    cursor = await conn.execute(
+        """
+        SELECT asked.id, about.targets,
+               CASE WHEN about.targets > %(targets_max)s THEN 0 ELSE (
+                    SELECT count(*)
+                      FROM (SELECT
+                              FROM deletion_target
+                             CROSS JOIN LATERAL (
+                                   SELECT FROM event
+                                    WHERE distinct_id_id = deletion_target.distinct_id_id
+                                    LIMIT %(events_max)s + 1
+                                   ) AS sent
+                             WHERE deletion_id = asked.id
+                             LIMIT %(events_max)s + 1) AS few) END,
+               about.targets <= %(targets_max)s
+               AND (EXISTS (SELECT FROM doomed_blob WHERE deletion_id = asked.id)
+                    OR EXISTS (SELECT
+                                 FROM deletion_target
+                                CROSS JOIN LATERAL (
+                                      SELECT FROM recording_block
+                                       WHERE distinct_id_id = deletion_target.distinct_id_id
+                                       LIMIT 1
+                                      ) AS sent
+                                WHERE deletion_id = asked.id))
+          FROM unnest(%(deletion_ids)b::bigint[]) AS asked (id)
+         CROSS JOIN LATERAL (
+               SELECT count(*) AS targets
+                 FROM (SELECT
+                         FROM deletion_target
+                        WHERE deletion_id = asked.id
+                        LIMIT %(targets_max)s + 1) AS few
+               ) AS about
+         ORDER BY asked.id
+        """,
+        {
+            "deletion_ids": list(deletion_ids),
+            "targets_max": TARGETS_PER_STEP,
+            "events_max": events_max,
+        },
+    )
+    return {id: Size(*about) for id, *about in await cursor.fetchall()}
+
+
+async def remove_all(
+    conn: AsyncConnection, project_id: int, deletion_ids: Sequence[int]
+) -> dict[int, int]:
+    """Delete all events of small deletions; tells how many, by deletion."""
+    await plain_plans(conn)
+    cursor = await conn.execute(
+        """
+        WITH chosen AS MATERIALIZED (
+            SELECT target.deletion_id, target.distinct_id_id, sent.timestamp, sent.uuid
+              FROM deletion_target AS target
+             CROSS JOIN LATERAL (
+                   SELECT timestamp, uuid
+                     FROM event
+                    WHERE distinct_id_id = target.distinct_id_id
+                      AND (target.cutoff IS NULL OR received_at <= target.cutoff)
+                   OFFSET 0
+                   ) AS sent
+             WHERE target.deletion_id = ANY(%(deletion_ids)b::bigint[])
+        ),
+        gone AS (
+            DELETE FROM event
+             USING chosen
+             WHERE event.distinct_id_id = chosen.distinct_id_id
+               AND event.timestamp = chosen.timestamp
+               AND event.uuid = chosen.uuid
+            RETURNING chosen.deletion_id, event.uuid
+        ),
+        keys AS (
+            DELETE FROM event_key
+             USING gone
+             WHERE event_key.project_id = %(project_id)s
+               AND event_key.uuid = gone.uuid
+        )
+        SELECT deletion_id, count(*) FROM gone GROUP BY deletion_id
+        """,
+        {"project_id": project_id, "deletion_ids": list(deletion_ids)},
+    )
+    return dict(await cursor.fetchall())
+
+
+class Redacted(Struct, frozen=True):
+    """The last id whose name was looked for, None when there was none; how many events told one."""
+
+    last_target: int | None
+    redacted: int
 
 
 async def redact_claims(
-    conn: AsyncConnection, deletion_id: int, *, after: int, most: int
-) -> int | None:
+    conn: AsyncConnection, deletion_ids: Sequence[int], *, after: int, most: int
+) -> Redacted:
     """Take the names of the next `most` ids out of what other ids' events claimed until then.
 
-    Tells the last of these ids, None when there was none. Only where the profile went, too: events
-    of a living person are allowed to name it. Another text stands in, so that they still claim
-    *something*, which is what identified their person.
+    Only where the profile went, too: events of a living person are allowed to name it. Another text
+    stands in, so that they still claim *something*, which is what identified their person.
     """
     await plain_plans(conn)
     cursor = await conn.execute(
@@ -165,9 +270,10 @@ async def redact_claims(
               FROM deletion
               JOIN deletion_target ON deletion_target.deletion_id = deletion.id
               JOIN distinct_id ON distinct_id.id = deletion_target.distinct_id_id
-             WHERE deletion.id = %(deletion_id)s
+             WHERE deletion.id = ANY(%(deletion_ids)b::bigint[])
                AND deletion.profile
                AND deletion_target.distinct_id_id > %(after)s
+               AND distinct_id.distinct_id <> '$erased'
              ORDER BY deletion_target.distinct_id_id
              LIMIT %(most)s
         ),
@@ -199,10 +305,10 @@ async def redact_claims(
                AND event.timestamp = claiming.timestamp
                AND event.uuid = claiming.uuid
         )
-        SELECT max(distinct_id_id) FROM target
+        SELECT (SELECT max(distinct_id_id) FROM target), (SELECT count(*) FROM claiming)
         """,
-        {"deletion_id": deletion_id, "after": after, "most": most},
+        {"deletion_ids": list(deletion_ids), "after": after, "most": most},
     )
     row = await cursor.fetchone()
     assert row is not None, "an aggregate gives its row"
-    return row[0]
+    return Redacted(*row)

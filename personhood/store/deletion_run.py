@@ -59,22 +59,32 @@ async def idle_projects(conn: AsyncConnection) -> list[int]:
     return [row[0] for row in await cursor.fetchall()]
 
 
-async def hold(conn: AsyncConnection, id: int) -> bool:
-    """Be the only one to run this receipt, until `release` or the connection's end."""
+async def hold_all(conn: AsyncConnection, ids: Sequence[int]) -> list[int]:
+    """Be the only one to run those of these receipts that nobody runs, until `release_all` or the
+    connection's end."""
     cursor = await conn.execute(
-        "SELECT pg_try_advisory_lock(hashtextextended('personhood deletion', %(id)s))", {"id": id}
+        """
+        SELECT id
+          FROM unnest(%(ids)b::bigint[]) AS asked (id)
+         WHERE pg_try_advisory_lock(hashtextextended('personhood deletion', id))
+        """,
+        {"ids": list(ids)},
     )
-    return await cursor.fetchone() == (True,)
+    return [row[0] for row in await cursor.fetchall()]
 
 
-async def release(conn: AsyncConnection, id: int) -> None:
+async def release_all(conn: AsyncConnection, ids: Sequence[int]) -> None:
     await conn.execute(
-        "SELECT pg_advisory_unlock(hashtextextended('personhood deletion', %(id)s))", {"id": id}
+        """
+        SELECT pg_advisory_unlock(hashtextextended('personhood deletion', id))
+          FROM unnest(%(ids)b::bigint[]) AS held (id)
+        """,
+        {"ids": list(ids)},
     )
 
 
-async def begin(conn: AsyncConnection, id: int) -> Deletion | None:
-    """Let a receipt be running; None when it is no longer to be run."""
+async def begin_all(conn: AsyncConnection, ids: Sequence[int]) -> list[Deletion]:
+    """Let receipts be running; those that are to be run no longer are not among them."""
     async with conn.cursor(row_factory=class_row(Deletion)) as cursor:
         await cursor.execute(
             """
@@ -82,15 +92,15 @@ async def begin(conn: AsyncConnection, id: int) -> Deletion | None:
                SET state = 'running',
                    started_at = coalesce(started_at, now()),
                    retry_at = NULL
-             WHERE id = %(id)s
+             WHERE id = ANY(%(ids)b::bigint[])
                AND is_open
             RETURNING id, uuid, project_id, person_id, person_uuid, profile, events, recordings,
                       requested_at, cutoff, state, api_key_id, request_id, failure, started_at,
                       settled_at, completed_at, verified_at, attempts, retry_at
             """,
-            {"id": id},
+            {"ids": list(ids)},
         )
-        return await cursor.fetchone()
+        return await cursor.fetchall()
 
 
 async def pause(conn: AsyncConnection, id: int) -> None:
@@ -130,10 +140,10 @@ async def put_off(
     )
 
 
-async def complete(conn: AsyncConnection, id: int, *, names_may_stay: bool) -> bool:
-    """Close a receipt; False if its counts say that something is left, or was not counted.
+async def complete_all(conn: AsyncConnection, ids: Sequence[int]) -> list[int]:
+    """Close receipts, but for those whose counts say that something is left, or was not counted.
 
-    Where events stay, so may the names that they carry.
+    Where events or recordings stay, so may the names that they carry.
     """
     cursor = await conn.execute(
         """
@@ -142,17 +152,19 @@ async def complete(conn: AsyncConnection, id: int, *, names_may_stay: bool) -> b
                failure = NULL,
                completed_at = now(),
                verified_at = now()
-         WHERE id = %(id)s
+         WHERE id = ANY(%(ids)b::bigint[])
            AND state = 'running'
            AND NOT EXISTS (SELECT
                              FROM deletion_count
                             WHERE deletion_id = deletion.id
                               AND remaining IS DISTINCT FROM 0
-                              AND NOT (kind = 'ids' AND %(names_may_stay)s))
+                              AND NOT (kind = 'ids' AND NOT (deletion.events
+                                                             AND deletion.recordings)))
+        RETURNING id
         """,
-        {"id": id, "names_may_stay": names_may_stay},
+        {"ids": list(ids)},
     )
-    return cursor.rowcount == 1
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def cancel(conn: AsyncConnection, id: int) -> datetime | None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from psycopg import AsyncConnection
 
+from personhood.store import arrays
+
 
 async def take_time(conn: AsyncConnection) -> None:
     """Let each statement of this transaction take as long as it needs."""
@@ -256,8 +258,32 @@ async def delete_warnings_by_person(conn: AsyncConnection, deletions: Sequence[i
     )
 
 
-async def drop_nameless(conn: AsyncConnection, deletions: Sequence[int]) -> None:
-    """Remove the rows of ended ids that neither an event nor a recording refers to (any more).
+async def ended_ids(conn: AsyncConnection, deletions: Sequence[int]) -> list[int]:
+    """Distinct ids that have ended, of those that deletions are about."""
+    cursor = await conn.execute(
+        """
+        SELECT ended.id
+          FROM deletion_target
+         CROSS JOIN LATERAL (
+               SELECT id, ended_at
+                 FROM distinct_id
+                WHERE id = deletion_target.distinct_id_id
+               OFFSET 0
+               ) AS ended
+         WHERE deletion_target.deletion_id = ANY(%(deletions)b::bigint[])
+           AND ended.ended_at IS NOT NULL
+        """,
+        {"deletions": list(deletions)},
+        binary=True,
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def drop_nameless(
+    conn: AsyncConnection, deletions: Sequence[int], *, among: Sequence[int] | None = None
+) -> None:
+    """Remove the rows of ended ids that neither an event nor a recording refers to (any more);
+    with `among` only of those.
 
     Only when nobody who read the ids before they ended can still write either: see `gate`. Laterals
     keep the planner from going by all names that have ended.
@@ -275,6 +301,7 @@ async def drop_nameless(conn: AsyncConnection, deletions: Sequence[int]) -> None
                    ) AS ended
              WHERE deletion_target.deletion_id = ANY(%(deletions)b::bigint[])
                AND ended.ended_at IS NOT NULL
+               AND (%(among)b::bigint[] IS NULL OR ended.id = ANY(%(among)b::bigint[]))
                AND NOT EXISTS (SELECT
                                  FROM event
                                 WHERE distinct_id_id = ended.id
@@ -291,7 +318,10 @@ async def drop_nameless(conn: AsyncConnection, deletions: Sequence[int]) -> None
         DELETE FROM distinct_id
          WHERE id = ANY(ARRAY(SELECT id FROM nameless))
         """,
-        {"deletions": list(deletions)},
+        {
+            "deletions": list(deletions),
+            "among": None if among is None else arrays.int8s(among),
+        },
     )
 
 

@@ -105,6 +105,9 @@ def test_one_is_shown_with_its_counts(personhood: Command, database: str, asked:
     lines = [line.split() for line in shown.out.splitlines()]
     assert ["State", "completed"] in lines
     assert ["events", "3", "3", "0"] in lines
+    searched = personhood("deletions", "show", asked[0], "--search", DATABASE_URL=database)
+    assert searched.code == 0
+    assert searched.out == f"{shown.out}\nNothing else is left of it in any table.\n"
 
 
 def test_nothing_runs_before_its_hours(
@@ -159,6 +162,7 @@ def test_what_could_not_be_done_is_told_and_tried_again(
 
     with monkeypatch.context() as patched:
         patched.setattr(deletion_runs, "remove_round", fail)
+        patched.setattr(deletion_runs, "EVENTS_PER_STEP", 0)
         patched.setattr(deletion_runs, "ATTEMPTS_MAX", 1)
         done = personhood("deletions", "run", "--now", DATABASE_URL=database)
     assert (done.code, done.out) == (1, "Failed     2\n")

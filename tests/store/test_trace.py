@@ -8,7 +8,7 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from personhood import deletion_runs
+from personhood import receipts
 from personhood.model import Project, Wish
 from personhood.store import deletion_check, event, receipt, trace
 from personhood.store.pool import Pool
@@ -141,13 +141,13 @@ async def test_a_deletion_leaves_none(pool: Pool, shop: Project) -> None:
     outcome = await delete(pool, shop, "ada", wish=ALL)
     [made] = outcome.receipts
     async with pool.connection() as conn:
-        assert await deletion_runs.traces(conn, made) == []
+        assert await receipts.traces(conn, made) == []
         assert await trace.of_nobody(conn) == []
         await run(pool, shop)
         done = await receipt.by_uuid(conn, shop.id, made.uuid)
         assert done is not None
         assert done.state == "completed"
-        assert await deletion_runs.traces(conn, done) == []
+        assert await receipts.traces(conn, done) == []
         assert await trace.of_nobody(conn) == []
 
 
@@ -156,14 +156,14 @@ async def test_who_has_the_name_next_is_no_trace(pool: Pool, shop: Project) -> N
     [made] = (await delete(pool, shop, "ada", wish=ALL)).receipts
     await send(pool, shop, set_("ada", called="ada"), set_("bob", friend="ada"))
     async with pool.connection() as conn:
-        assert await deletion_runs.traces(conn, made) == []
+        assert await receipts.traces(conn, made) == []
 
 
 async def test_a_name_that_nobody_has_is_a_trace(pool: Pool, shop: Project) -> None:
     await send(pool, shop, set_("ada"), sent("x", "ada"), set_("bob", friend="ada"))
     [made] = (await delete(pool, shop, "ada", wish=ALL)).receipts
     async with pool.connection() as conn:
-        told = await deletion_runs.traces(conn, made)
+        told = await receipts.traces(conn, made)
     assert told == [Trace("person", "properties", 1), Trace("ledger", "after", 1)]
 
 
@@ -172,9 +172,7 @@ async def test_a_name_that_nobody_has_is_a_trace(pool: Pool, shop: Project) -> N
     [
         (table, column)
         for table, column, holds, fate in trace.columns()
-        if fate is Fate.AT_ONCE
-        and holds is Holds.PERSON
-        and (table, column) not in deletion_check.BESIDE
+        if fate is Fate.AT_ONCE and holds is Holds.PERSON
     ],
 )
 async def test_the_end_of_a_deletion_finds_it_too(
@@ -186,6 +184,48 @@ async def test_the_end_of_a_deletion_finds_it_too(
         "INSERT INTO deletion_person (deletion_id, person_id, person_uuid) VALUES (%s, %s, %s)",
         (deletion_id, *GONE),
     )
-    assert await deletion_check.left(conn, deletion_id) == {}
+    assert await deletion_check.left(conn, [deletion_id]) == {}
     await plant(conn, table, column, held(Holds.PERSON, ""))
-    assert [*(await deletion_check.left(conn, deletion_id)).values()] == [1]
+    assert await deletion_check.left(conn, [deletion_id]) == {deletion_id: {table}}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "is_found"),
+    [
+        ("personId", str(GONE[1]), True),
+        ("otherPersonId", str(GONE[1]), True),
+        ("distinctId", "gone", True),
+        ("sourcePersonDistinctId", "gone", True),
+        ("targetPersonDistinctId", "gone", True),
+        ("distinctId", "again", False),
+        ("distinctId", str(GONE[1]), False),
+    ],
+)
+async def test_the_end_of_a_deletion_finds_warnings(
+    conn: AsyncConnection, shop: Project, key: str, value: str, is_found: bool
+) -> None:
+    """Of ids that nobody has meanwhile; and not those of other projects."""
+    deletion_id = await completed(conn, shop.id)
+    await conn.execute(
+        """
+        INSERT INTO distinct_id (id, project_id, distinct_id, ended_at)
+        VALUES (%(id)s, %(project)s, 'gone', now()), (777002, %(project)s, 'again', now()),
+               (777003, %(project)s, 'again', NULL)
+        """,
+        {"id": GONE[0], "project": shop.id},
+    )
+    await conn.execute(
+        "INSERT INTO deletion_target (deletion_id, distinct_id_id) VALUES (%s, 777002)",
+        [deletion_id],
+    )
+    await conn.execute(
+        "INSERT INTO deletion_person (deletion_id, person_id, person_uuid) VALUES (%s, %s, %s)",
+        [deletion_id, *GONE],
+    )
+    for project_id, of_ours in ((shop.id + 1, False), (shop.id, True)):
+        await conn.execute(
+            "INSERT INTO ingestion_warning (project_id, type, details) VALUES (%s, 'x', %s)",
+            [project_id, Jsonb({key: value})],
+        )
+        found = await deletion_check.told_in_warnings(conn, [deletion_id])
+        assert found == ({deletion_id} if is_found and of_ours else set())
