@@ -53,9 +53,9 @@ def data_dir() -> Iterator[Path]:
 
 
 @contextmanager
-def new_database(postgres: str) -> Iterator[str]:
+def new_database(postgres: str, name: str | None = None) -> Iterator[str]:
     """URL of a database with the newest schema and nothing in it, dropped at the end."""
-    name = f"test_{next(numbers)}"
+    name = name or f"test_{next(numbers)}"
     with psycopg.connect(postgres, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
         yield named(postgres, name)
@@ -64,8 +64,8 @@ def new_database(postgres: str) -> Iterator[str]:
 
 @pytest.fixture
 def database(postgres: str) -> Iterator[str]:
-    """A database of this test's own."""
-    with new_database(postgres) as url:
+    """A database of this test's own, which has the same URL in each."""
+    with new_database(postgres, "test") as url:
         yield url
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -50,10 +51,9 @@ def closed_window() -> str:
     return f"{opens:%H:%M}-{closes:%H:%M}"
 
 
-@pytest.fixture
-async def app(database: str) -> AsyncIterator[Litestar]:
-    """The application itself, in this test's event loop: a pool belongs to one."""
-    made = create_app(
+@cache
+def created(database: str) -> Litestar:
+    return create_app(
         settings.read(
             {
                 "PERSONHOOD_WARNING_RETENTION_S": "9999999999",
@@ -62,8 +62,19 @@ async def app(database: str) -> AsyncIterator[Litestar]:
         ),
         database,
     )
+
+
+@pytest.fixture
+async def app(database: str) -> AsyncIterator[Litestar]:
+    """The application itself, in this test's event loop: a pool belongs to one.
+
+    Made once: its routes take longer than a test does. What it keeps is this test's own.
+    """
+    made = created(database)
+    before = made.state.copy()
     async with made.lifespan():
         yield made
+    made.state = before
 
 
 @pytest.fixture
