@@ -27,7 +27,6 @@ Rest = Callable[[AsyncConnection, float], Awaitable[None]]
 
 async def run(
     pool: Pool,
-    project_id: int,
     ids: Sequence[int],
     *,
     events_max: int,
@@ -47,7 +46,7 @@ async def run(
                 if not may_go_on():
                     break
                 began = time.monotonic()
-                closed += await run_batch(pool, conn, project_id, batch)
+                closed += await run_batch(pool, conn, batch)
                 await rest(conn, time.monotonic() - began)
         finally:
             # With a connection that broke, the locks are gone already.
@@ -74,9 +73,7 @@ def batches(sizes: Mapping[int, Size], *, events_max: int) -> Iterator[list[int]
         yield batch
 
 
-async def run_batch(
-    pool: Pool, conn: AsyncConnection, project_id: int, batch: Sequence[int]
-) -> Sequence[int]:
+async def run_batch(pool: Pool, conn: AsyncConnection, batch: Sequence[int]) -> Sequence[int]:
     """Which of a batch were closed."""
     receipts = await deletion_run.begin_all(conn, batch)
     if not receipts:
@@ -85,8 +82,8 @@ async def run_batch(
         unsettled = [each for each in receipts if each.profile and each.settled_at is None]
         if unsettled and not await deletions.settle(pool, unsettled):
             return []
-        await pass_gate(conn, project_id)
-        await remove(conn, project_id, receipts)
+        await pass_gate(conn, receipts[0].project_id)
+        await remove(conn, receipts)
         undone = await close_all(conn, receipts)
     except Exception as error:
         if conn.closed:
@@ -96,10 +93,12 @@ async def run_batch(
     return [each.id for each in receipts if each.id not in undone]
 
 
-async def remove(conn: AsyncConnection, project_id: int, receipts: Sequence[Deletion]) -> None:
+async def remove(conn: AsyncConnection, receipts: Sequence[Deletion]) -> None:
     """Raises NotDone."""
+    [project_id] = {each.project_id for each in receipts}
     of_events = [each.id for each in receipts if each.events]
     async with conn.transaction():
+        await deletion_event.plain_plans(conn)
         await deletion_count.set_before(conn, "events", await deletion_event.count(conn, of_events))
         removed = await deletion_event.remove_all(conn, project_id, of_events)
         await deletion_count.add_removed(conn, "events", removed)

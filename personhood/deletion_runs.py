@@ -64,7 +64,6 @@ async def run_due(pool: Pool, project_id: int, runner: Runner, *, waiting: bool 
             )
         closed = await deletion_batches.run(
             pool,
-            project_id,
             found,
             events_max=EVENTS_PER_STEP,
             may_go_on=runner.may_go_on,

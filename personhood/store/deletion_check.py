@@ -40,7 +40,8 @@ def places() -> Iterator[tuple[str, str, sql.SQL]]:
                     yield table, column, more
 
 
-def filled(pattern: sql.SQL, table: str, column: str, more: sql.SQL) -> sql.Composed:
+def filled(pattern: sql.SQL, place: tuple[str, str, sql.SQL]) -> sql.Composed:
+    table, column, more = place
     return pattern.format(
         table=table, name=sql.Identifier(table), column=sql.Identifier(column), more=more
     )
@@ -55,8 +56,8 @@ IS_ANY_LEFT = sql.SQL(
     )
     SELECT {anywhere}
     """
-).format(anywhere=sql.SQL(" OR ").join(filled(ANYWHERE, *place) for place in places()))
-BY_PERSON = sql.SQL(" UNION ALL ").join(filled(PLACE, *place) for place in places())
+).format(anywhere=sql.SQL(" OR ").join(filled(ANYWHERE, place) for place in places()))
+BY_PERSON = sql.SQL(" UNION ALL ").join(filled(PLACE, place) for place in places())
 
 
 async def left(conn: AsyncConnection, ids: Sequence[int]) -> dict[int, set[str]]:

@@ -123,7 +123,8 @@ async def set_before(conn: AsyncConnection, kind: str, before: Mapping[int, int]
         UPDATE deletion_count
            SET before = given.before
           FROM unnest(%(ids)b::bigint[], %(before)b::bigint[]) AS given (id, before)
-         WHERE deletion_id = given.id
+         WHERE deletion_id = ANY(%(ids)b::bigint[])
+           AND deletion_id = given.id
            AND kind = %(kind)s
            AND deletion_count.before IS NULL
         """,
@@ -138,7 +139,8 @@ async def add_removed(conn: AsyncConnection, kind: str, removed: Mapping[int, in
            SET removed = deletion_count.removed + given.removed,
                before = greatest(before, deletion_count.removed + given.removed)
           FROM unnest(%(ids)b::bigint[], %(removed)b::bigint[]) AS given (id, removed)
-         WHERE deletion_id = given.id
+         WHERE deletion_id = ANY(%(ids)b::bigint[])
+           AND deletion_id = given.id
            AND kind = %(kind)s
         """,
         {"ids": [*removed], "removed": [*removed.values()], "kind": kind},
@@ -152,7 +154,8 @@ async def set_remaining(conn: AsyncConnection, kind: str, remaining: Mapping[int
            SET remaining = given.remaining,
                removed = greatest(removed, before - given.remaining)
           FROM unnest(%(ids)b::bigint[], %(remaining)b::bigint[]) AS given (id, remaining)
-         WHERE deletion_id = given.id
+         WHERE deletion_id = ANY(%(ids)b::bigint[])
+           AND deletion_id = given.id
            AND kind = %(kind)s
         """,
         {"ids": [*remaining], "remaining": [*remaining.values()], "kind": kind},
