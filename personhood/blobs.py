@@ -27,6 +27,7 @@ FOLDER = "recordings"
 CHUNK_BYTES = 256 * 1024
 DELETED_AT_ONCE = 1000  # as many as S3 takes in one request
 FILE = "file://"
+UNFINISHED = "#1"  # what obstore calls a file until all of it is written; names are used once
 # Clients send again what is answered 503; they do not wait for minutes. How long a request may take
 # is left to the storage's own variables (AWS_TIMEOUT …): to name one here would undo all of them.
 RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
@@ -43,15 +44,20 @@ class Missing(Exception):
 
 
 class Blobs:
-    """A store of blobs. `settle` does what is left to do until one outlives a power failure.
+    """A store of blobs. `settle` does what is left to do until one outlives a power failure, and
+    `clear` until some that were removed do not.
 
     Every method raises BlobsAway.
     """
 
     def __init__(
-        self, open: "Callable[[], ObjectStore]", *, settle: Callable[[str], None] | None = None
+        self,
+        open: "Callable[[], ObjectStore]",
+        *,
+        settle: Callable[[str], None] | None = None,
+        clear: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
-        self.open, self.settle = open, settle
+        self.open, self.settle, self.clear = open, settle, clear
 
     @cached_property
     def store(self) -> "ObjectStore":
@@ -86,6 +92,14 @@ class Blobs:
             except NOT_THERE:
                 await self.delete_each(some)
             except (BaseError, OSError) as error:
+                raise BlobsAway(reason_of(error)) from error
+            await self.cleared(some)
+
+    async def cleared(self, paths: Sequence[str]) -> None:
+        if self.clear is not None:
+            try:
+                await asyncio.to_thread(self.clear, paths)
+            except OSError as error:
                 raise BlobsAway(reason_of(error)) from error
 
     async def delete_each(self, paths: Sequence[str]) -> None:
@@ -123,7 +137,15 @@ def in_folder(folder: Path) -> Blobs:
         for depth in range(len(parts), -1, -1):
             sync(folder.joinpath(*parts[:depth]))
 
-    return Blobs(lambda: LocalStore(folder, mkdir=True), settle=settle)
+    def clear(paths: Sequence[str]) -> None:
+        """Remove what a killed server left of unfinished ones too, and sync the folders."""
+        for path in paths:
+            (folder / f"{path}{UNFINISHED}").unlink(missing_ok=True)
+        for parent in {(folder / path).parent for path in paths}:
+            if parent.is_dir():
+                sync(parent)
+
+    return Blobs(lambda: LocalStore(folder, mkdir=True), settle=settle, clear=clear)
 
 
 def reason_of(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -48,6 +50,23 @@ async def test_removing_what_is_not_there_is_no_mistake(tmp_path: Path) -> None:
     await store.delete_all([])
     with pytest.raises(blobs.Missing):
         await content(store, "c")
+
+
+async def test_what_a_killed_server_had_not_finished_goes_too(tmp_path: Path) -> None:
+    program = (
+        "import resource, signal, sys, obstore; from obstore.store import LocalStore;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_DFL);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
+        "obstore.put(LocalStore(sys.argv[1], mkdir=True), '1/a', b'x' * 2000, use_multipart=False)"
+    )
+    store, folder = blobs.opened(None, tmp_path), tmp_path / blobs.FOLDER
+    for name in ("1/a", "1/b"):
+        killed = subprocess.run([sys.executable, "-c", program.replace("1/a", name), folder])
+        assert killed.returncode < 0, "by the signal of who writes too much"
+    await store.put("1/b", b"again")
+    assert len([*folder.rglob("*#*")]) == 2
+    await store.delete_all(["1/a", "1/b", "2/none"])
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
 async def test_a_storage_that_cannot_be_written_is_away(tmp_path: Path) -> None:
