@@ -8,7 +8,14 @@ import psycopg
 from psycopg import AsyncConnection
 
 from personhood.model import Deletion
-from personhood.store import deletion_check, deletion_count, deletion_run, forgetting, gate
+from personhood.store import (
+    deletion_check,
+    deletion_count,
+    deletion_event,
+    deletion_run,
+    forgetting,
+    gate,
+)
 
 GATE_WAIT_S = 10.0
 QUOTING = ("22", "23")  # classes of PostgreSQL's errors that quote values
@@ -39,6 +46,7 @@ async def close_all(conn: AsyncConnection, receipts: Sequence[Deletion]) -> dict
     await pass_gate(conn, project_id)
     async with conn.transaction():
         await forgetting.take_time(conn)
+        await deletion_event.plain_plans(conn)
         left = await deletion_check.left(conn, profiles)
         for id in await deletion_check.told_in_warnings(conn, profiles):
             left.setdefault(id, set()).add("ingestion_warning")

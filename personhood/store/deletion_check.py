@@ -137,14 +137,13 @@ async def names_left(conn: AsyncConnection, ids: Sequence[int]) -> dict[int, int
     None may stay when their events are gone."""
     cursor = await conn.execute(
         """
-        SELECT asked.id, count(named.id)
+        SELECT asked.id, count(named.ended_at)
           FROM unnest(%(ids)b::bigint[]) AS asked (id)
           LEFT JOIN deletion_target ON deletion_id = asked.id
           LEFT JOIN LATERAL (
-               SELECT id
+               SELECT ended_at
                  FROM distinct_id
                 WHERE id = deletion_target.distinct_id_id
-                  AND ended_at IS NOT NULL
                OFFSET 0
                ) AS named ON true
          GROUP BY asked.id
