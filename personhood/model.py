@@ -202,6 +202,7 @@ class ActivityKind(StrEnum):
     UPDATED = "updated"
     PROPERTY_DELETED = "delete_property"
     SPLIT = "split_person"
+    SPLIT_OFF = "split_off"
     SPLIT_UNDONE = "split_undone"
     MERGED = "merged"
     MERGE_UNDONE = "merge_undone"

@@ -87,8 +87,22 @@ async def split_in(
             ids=[each.id for each in owned[:MOVED_MAX]],
             moved_ids=sorted(gone) if wish.listed is not None else [],
         )
-        await activity.insert_all(conn, project.id, [line])
+        # The person's own is the newest of them.
+        others = [line_of(each, source_id=root.id, by=by) for each in outcome.parts]
+        await activity.insert_all(conn, project.id, [*others, line])
     return outcome
+
+
+def line_of(part: Part, *, source_id: int, by: Cause) -> Activity:
+    return Activity(
+        kind=ActivityKind.SPLIT_OFF,
+        person_id=part.person.id,
+        person_uuid=part.person.uuid,
+        version=part.person.version,
+        other_id=source_id,
+        cause=by,
+        ids=[part.moved.id],
+    )
 
 
 # Who leaves

@@ -98,7 +98,7 @@ WHAT = """
 `user` is the key that did it: `first_name` is its label, `email` its owner. What events and jobs
 did is the system's, with a `trigger` that names them. `before` and `after` are read from the
 ledger: when the person has been deleted, they are gone and null. What SDKs set is not activity;
-the ledger has it.
+the ledger has it. A split is `split_person` of who was split, and `split_off` of each that left.
 
 A page after the last one is empty. With `?format=csv&all=true` all lines come as one CSV.
 

@@ -68,6 +68,9 @@ def changes(kind: ActivityKind, line: Line, facts: Facts) -> list[ActivityChange
             return [split(line, facts, action="split")]
         case ActivityKind.SPLIT_UNDONE:
             return [split(line, facts, action="split_undone")]
+        case ActivityKind.SPLIT_OFF:
+            told = {"source": person(line, facts), "distinct_ids": texts(line.ids, facts)}
+            joined = ActivityChange(action="split_off", field=None, before=None, after=told)
         case ActivityKind.MERGED:
             other = {"source": person(line, facts)}
             joined = ActivityChange(action="merged", field=None, before=None, after=other)

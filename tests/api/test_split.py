@@ -367,8 +367,11 @@ async def test_a_split_is_logged(client: Client, three: dict[str, Any]) -> None:
     path = f"{PATH}/{three['uuid']}/splits/{told['split_id']}/undo"
     await client.post(path)
     log = (await client.get(f"{PATH}/{three['uuid']}/activity")).json()["results"]
-    undone, full, partial = log[:3]
-    assert [each["activity"] for each in log[:3]] == ["split_undone", *2 * ["split_person"]]
+    undone, full, partial = (each for each in log if each["activity"] != "split_off")
+    assert [each["activity"] for each in (undone, full, partial)] == [
+        "split_undone",
+        *2 * ["split_person"],
+    ]
     assert partial["detail"]["name"] == three["uuid"]
     assert partial["detail"]["changes"][0] == {
         "type": "Person",
@@ -379,6 +382,29 @@ async def test_a_split_is_logged(client: Client, three: dict[str, Any]) -> None:
     }
     assert full["detail"]["changes"][0]["after"] == {"distinct_ids": ["id1", "id2"]}
     assert undone["detail"]["changes"][0]["after"]["distinct_ids"] == ["id1", "id2"]
+
+
+async def test_a_split_is_logged_on_the_other_side_too(
+    client: Client, merged: dict[str, Any]
+) -> None:
+    told = (await ask(client, merged)).json()
+    kept = told["kept"]
+    for made in told["persons"]:
+        [line, *_] = (await client.get(f"{PATH}/{made['uuid']}/activity")).json()["results"]
+        assert (line["activity"], line["item_id"]) == ("split_off", str(made["id"]))
+        assert line["detail"]["name"] == made["uuid"]
+        assert line["detail"]["changes"][0] == {
+            "type": "Person",
+            "action": "split_off",
+            "field": None,
+            "before": None,
+            "after": {
+                "source": {"id": str(kept["id"]), "uuid": kept["uuid"]},
+                "distinct_ids": made["distinct_ids"],
+            },
+        }
+    newest = (await client.get(f"{PATH}/activity")).json()["results"][0]
+    assert (newest["activity"], newest["item_id"]) == ("split_person", str(kept["id"]))
 
 
 async def test_another_projects_person_is_not_found(
