@@ -369,8 +369,9 @@ async def test_whether_a_request_had_its_effect_is_told_by_indexes(pool: Pool) -
     """However many requests are known, and however much was done, one is found by its id."""
     async with pool.connection() as conn:
         await conn.execute("SET enable_seqscan = off")
-        for table in ("activity", "deletion", "cohort"):
+        for table in ("activity", "deletion", "bulk_deletion", "cohort"):
+            profile = "AND NOT profile" if table == "deletion" else ""
             cursor = await conn.execute(
-                f"EXPLAIN SELECT FROM {table} WHERE request_id = gen_random_uuid()".encode()
+                f"EXPLAIN SELECT FROM {table} WHERE request_id = gen_random_uuid() {profile}".encode()
             )
             assert f"{table}_request" in str(await cursor.fetchall())
