@@ -370,8 +370,8 @@ async def test_whether_a_request_had_its_effect_is_told_by_indexes(pool: Pool) -
     async with pool.connection() as conn:
         await conn.execute("SET enable_seqscan = off")
         for table in ("activity", "deletion", "bulk_deletion", "cohort"):
-            profile = "AND NOT profile" if table == "deletion" else ""
+            more = "AND NOT profile" if table == "deletion" else ""
             cursor = await conn.execute(
-                f"EXPLAIN SELECT FROM {table} WHERE request_id = gen_random_uuid() {profile}".encode()
+                f"EXPLAIN SELECT FROM {table} WHERE request_id = gen_random_uuid() {more}".encode()
             )
             assert f"{table}_request" in str(await cursor.fetchall())
