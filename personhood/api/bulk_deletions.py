@@ -1,6 +1,9 @@
-"""Deletions of all persons that a filter finds: asking for one, how far it is, calling it off."""
+"""Deletions of all persons that a filter finds: asking for one, how far they are,
+calling one off.
+"""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 from litestar import get, post
@@ -9,18 +12,55 @@ from litestar.params import FromPath
 from personhood import bulk_deletions
 from personhood.api import bulk_deletions_docs as docs
 from personhood.api import person_filter, throttle
-from personhood.api.asked import Asked, cause_of, pool_of
-from personhood.api.bulk_deletions_docs import ManyDeletion
+from personhood.api.asked import Asked, cause_of, pool_of, url_of
+from personhood.api.bulk_deletions_docs import ManyDeletion, ManyDeletions
 from personhood.api.schema import READ_ERRORS, WRITE_ERRORS, Described, responses, with_body
 from personhood.deletions import Preview, Request
 from personhood.errors import InvalidInput, NotFound
 from personhood.filters import tree
 from personhood.http import json_body
-from personhood.model import JSON, Project, Properties, Wish
+from personhood.http import page as pages
+from personhood.model import BIGINT_MAX, JSON, DeletionState, Project, Properties, Wish
+from personhood.store import bulk_deletion
 from personhood.store.bulk_deletion import BulkDeletion
 from personhood.store.person_filter import Filter
 
 FIELDS = ("properties", "search", "cohort", "email")
+
+
+@get(
+    "/bulk_delete",
+    opt={"scope": "person:read"},
+    summary="List deletions of many",
+    description=docs.LIST,
+    operation_class=Described,
+    responses=responses(ManyDeletions, "A page.", docs.PAGE, errors=READ_ERRORS, bad=docs.NO_STATE),
+)
+async def bulk_deletions_list(
+    request: Asked,
+    *,
+    in_state: Annotated[str | None, docs.STATE] = None,
+    limit: Annotated[str | None, docs.LIMIT] = None,
+    cursor: Annotated[str | None, docs.CURSOR] = None,
+) -> ManyDeletions:
+    state, most = state_in(in_state), pages.page(limit, None).limit
+    project_id = request.auth.project.id
+    async with pool_of(request).connection() as conn:
+        before = BIGINT_MAX
+        if cursor:
+            last = await bulk_deletion.by_uuid(conn, project_id, cursor_of(cursor))
+            before = 0 if last is None else last.id
+        found = await bulk_deletion.page(
+            conn, project_id, state=state, before=before, limit=most + 1
+        )
+        count = await bulk_deletion.number_of(conn, project_id, state=state)
+    shown = found[:most]
+    more = len(found) > most
+    return ManyDeletions(
+        count=count,
+        next=pages.at_cursor(url_of(request), str(shown[-1].uuid)) if more else None,
+        results=[detail(each) for each in shown],
+    )
 
 
 @get(
@@ -119,6 +159,21 @@ def detail(found: BulkDeletion) -> ManyDeletion:
         completed_at=found.completed_at,
         failure=found.failure,
     )
+
+
+def state_in(text: str | None) -> DeletionState | None:
+    if not text:
+        return None
+    if text not in docs.STATES:
+        raise InvalidInput(f'"{text}" is not a valid choice.', code="invalid_choice", attr="state")
+    return DeletionState(text)
+
+
+def cursor_of(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidInput("Invalid cursor", attr="cursor") from None
 
 
 def uuid_of(text: str) -> UUID:

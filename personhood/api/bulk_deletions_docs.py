@@ -3,10 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from litestar.openapi.spec import Schema
+from litestar.openapi.spec import Example, Schema
 from litestar.openapi.spec.enums import OpenAPIType
+from litestar.params import QueryParameter
 from msgspec import Struct, structs
 
+from personhood.http.envelope import Error
+from personhood.http.page import LIMIT_DEFAULT, LIMIT_MAX
 from personhood.model import DeletionState
 
 EVERYBODY = "The filter asks for nothing, so it would find everybody."
@@ -31,6 +34,12 @@ class ManyDeletion(Struct, frozen=True, kw_only=True):
     failure: str | None
 
 
+class ManyDeletions(Struct, frozen=True, kw_only=True):
+    count: int
+    next: str | None
+    results: list[ManyDeletion]
+
+
 ASKED_AT = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
 RUNNING = ManyDeletion(
     id=UUID("0b7c5c0e-5d0c-4a53-9d0e-6a7f0f7d1c11"),
@@ -51,6 +60,33 @@ CANCELLED = structs.replace(
 )
 
 URL = f"'http://127.0.0.1:8000/api/projects/@current/persons/bulk_delete/{RUNNING.id}"
+PAGE = ManyDeletions(count=1, next=None, results=[RUNNING])
+STATES = ("queued", "running", "completed", "cancelled")
+NO_STATE = Error("validation_error", "invalid_choice", '"x" is not a valid choice.', "state")
+LIST = """
+The deletions of all persons that filters found, the newest first, and how far each is: `done` of
+`persons`.
+
+```sh
+curl -H 'Authorization: Bearer phx_your_key' \\
+  'http://127.0.0.1:8000/api/projects/@current/persons/bulk_delete/?state=running'
+```
+
+`next` leads to the page that follows, whatever is asked for meanwhile. Scope: `person:read`.
+"""
+STATE = QueryParameter(
+    name="state",
+    description="Only those in this state.",
+    schema_extra={"enum": STATES},
+)
+LIMIT = QueryParameter(
+    description=f"Deletions on a page; {LIMIT_MAX:,} at most.",
+    schema_extra={"type": "integer", "minimum": 0, "default": LIMIT_DEFAULT},
+)
+CURSOR = QueryParameter(
+    description="Where the page begins: as `next` has it.",
+    examples=[Example(value=str(RUNNING.id))],
+)
 RETRIEVE = f"""
 How far a deletion of all persons that a filter found is: `done` of `persons`.
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from personhood.model import Cause, DeletionState, Wish
+from personhood.model import BIGINT_MAX, Cause, DeletionState, Wish
 from personhood.store import arrays
 
 FAILURE_CHARACTERS_MAX = 500
@@ -114,6 +114,59 @@ async def by_id(conn: AsyncConnection, id: int) -> BulkDeletion | None:
             {"id": id},
         )
         return await cursor.fetchone()
+
+
+async def page(
+    conn: AsyncConnection,
+    project_id: int,
+    *,
+    state: DeletionState | None = None,
+    before: int = BIGINT_MAX,
+    limit: int,
+) -> list[BulkDeletion]:
+    """Those with an id below `before`, the newest first."""
+    async with conn.cursor(row_factory=class_row(BulkDeletion)) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, uuid, project_id, profile, events, recordings, requested_at, state, persons,
+                   done, missing, api_key_id, request_id, failure, started_at, completed_at
+              FROM bulk_deletion
+             WHERE project_id = %(project_id)s
+               AND (%(state)s::text IS NULL OR state = %(state)s)
+               AND id < %(before)s
+             ORDER BY id DESC
+             LIMIT %(limit)s
+            """,
+            {"project_id": project_id, "state": state, "before": before, "limit": limit},
+        )
+        return await cursor.fetchall()
+
+
+async def number_of(
+    conn: AsyncConnection, project_id: int, *, state: DeletionState | None = None
+) -> int:
+    """How many all pages hold."""
+    cursor = await conn.execute(
+        """
+        SELECT count(*)
+          FROM bulk_deletion
+         WHERE project_id = %(project_id)s
+           AND (%(state)s::text IS NULL OR state = %(state)s)
+        """,
+        {"project_id": project_id, "state": state},
+    )
+    row = await cursor.fetchone()
+    assert row is not None, "an aggregate gives its row"
+    return row[0]
+
+
+async def project_of(conn: AsyncConnection, uuid: UUID) -> int | None:
+    """Whose it is; for those who may see every project."""
+    cursor = await conn.execute(
+        "SELECT project_id FROM bulk_deletion WHERE uuid = %(uuid)s", {"uuid": uuid}
+    )
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
 
 
 async def begin(conn: AsyncConnection, id: int) -> bool:

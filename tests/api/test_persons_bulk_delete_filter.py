@@ -1,13 +1,14 @@
-"""POST /bulk_delete with a filter, GET /bulk_delete/:id, POST /bulk_delete/:id/cancel."""
+"""POST and GET /bulk_delete with a filter, GET /bulk_delete/:id, POST /bulk_delete/:id/cancel."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from personhood import bulk_deletions
-from personhood.model import Project
+from personhood.model import Cause, Project, Wish
 from personhood.store import bulk_deletion
 from personhood.store.pool import Pool
 from tests.api.conftest import Client, People
@@ -15,6 +16,8 @@ from tests.api.skeleton import needs
 from tests.api.test_persons_bulk_delete import BULK, PATH, left
 from tests.test_merges import identify, send, set_
 
+ALL = Wish(profile=True)
+NOBODYS = "630bba15-c7b5-4ba8-8721-de159e118e15"
 TRIAL = [{"key": "plan", "value": "trial", "type": "person"}]
 
 
@@ -137,19 +140,24 @@ async def test_those_of_another_project_are_not_found(
     assert found is None
 
 
-@pytest.mark.parametrize("id", ["630bba15-c7b5-4ba8-8721-de159e118e15", "7", "ada"])
+@pytest.mark.parametrize("id", [NOBODYS, "7", "ada"])
 async def test_one_that_is_not_there(client: Client, people: People, id: str) -> None:
     assert (await client.get(f"{BULK}/{id}")).status_code == 404
     assert (await client.post(f"{BULK}/{id}/cancel")).status_code == 404
 
 
 @pytest.mark.parametrize(
-    ("scope", "method", "end"), [("person:read", "GET", ""), ("person:write", "POST", "/cancel")]
+    ("scope", "method", "end"),
+    [
+        ("person:read", "GET", "/"),
+        ("person:read", "GET", f"/{NOBODYS}"),
+        ("person:write", "POST", f"/{NOBODYS}/cancel"),
+    ],
 )
 async def test_scopes(
     client: Client, pool: Pool, people: People, scope: str, method: str, end: str
 ) -> None:
-    await needs(client, pool, scope, method=method, path=f"{BULK}/{uuid4()}{end}")
+    await needs(client, pool, scope, method=method, path=f"{BULK}{end}")
 
 
 async def test_it_is_called_off_and_resumed(
@@ -202,3 +210,47 @@ async def test_what_is_done_cannot_be_cancelled(client: Client, plans: None) -> 
     told = (await ask(client, properties=TRIAL))["bulk_deletion"]
     await ended(client, told["id"])
     assert (await client.post(f"{BULK}/{told['id']}/cancel")).status_code == 409
+
+
+@pytest.mark.parametrize("prefix", ["projects", "environments"])
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_they_are_listed_the_newest_first(
+    client: Client, pool: Pool, other: Project, plans: None, prefix: str, slash: str
+) -> None:
+    made = [(await ask(client, search=f"t{n}@"))["bulk_deletion"]["id"] for n in range(3)]
+    for id in made:
+        await ended(client, id)
+    async with pool.connection() as conn:
+        await bulk_deletion.insert(conn, other.id, wish=ALL, by=Cause(), at=datetime.now(UTC))
+    url: str | None = f"/api/{prefix}/@current/persons/bulk_delete{slash}?limit=2&state=completed"
+    told: list[dict[str, Any]] = []
+    while url is not None:
+        page = (await client.get(url)).json()
+        assert page["count"] == 3
+        told += page["results"]
+        url = page["next"]
+    assert [each["id"] for each in told] == made[::-1]
+    assert told[0] == (await client.get(f"{BULK}/{made[2]}")).json()
+    none = (await client.get(BULK, params={"state": "running"})).json()
+    assert none == {"count": 0, "next": None, "results": []}
+    beyond = (await client.get(BULK, params={"cursor": made[0]})).json()
+    assert (beyond["results"], beyond["next"]) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("query", "attr"),
+    [({"state": "failed"}, "state"), ({"cursor": "x"}, "cursor"), ({"limit": "-1"}, "limit")],
+)
+async def test_bad_parameters_of_the_list(
+    client: Client, people: People, query: dict[str, str], attr: str
+) -> None:
+    answer = await client.get(BULK, params=query)
+    assert (answer.status_code, answer.json()["attr"]) == (400, attr)
+
+
+async def test_the_wrong_method(client: Client, people: People) -> None:
+    answer = await client.put(BULK)
+    assert answer.status_code == 405
+    assert {*answer.headers["allow"].split(", ")} >= {"GET", "POST"}
+    answer = await client.delete(f"{BULK}/{NOBODYS}")
+    assert answer.status_code == 405
