@@ -14,6 +14,7 @@ from psycopg import AsyncConnection
 from personhood.identity import properties
 from personhood.identity.merge import claim_of
 from personhood.identity.replay import Bend, Key, Link, Replay, State, Write, absorb, key, place
+from personhood.ledger import clocks
 from personhood.model import (
     JSON,
     Cause,
@@ -48,6 +49,7 @@ def event_of(row: Written, name: str) -> Event:
         set=as_object(row.set),
         set_once=as_object(row.set_once),
         unset=properties.unset_keys(row.unset),
+        historical=row.historical,
     )
 
 
@@ -100,6 +102,23 @@ def link_of(row: Merge) -> Link:
     )
 
 
+def unrecorded(rows: dict[int, Person], links: list[Link]) -> list[Link]:
+    """Pointers of which no merge tells."""
+    sources = {link.source_id for link in links}
+    return [
+        Link(
+            merge_id=0,
+            version=row.version + 1,
+            source_id=id,
+            target_id=row.merged_into_id,
+            source_leaf_id=id,
+            target_leaf_id=row.merged_into_id,
+        )
+        for id, row in rows.items()
+        if id not in sources and row.merged_into_id in rows
+    ]
+
+
 async def timed(
     conn: AsyncConnection, project_id: int, links: Iterable[Link], *, bends: list[Bend]
 ) -> list[Link]:
@@ -121,12 +140,24 @@ def take_step(replay: Replay, item: Item, *, apart: Collection[str]) -> None:
     """Let a replay go on by one; who `apart` names is not identified by being claimed."""
     match item:
         case Link():
-            replay.merge(item.source_id, item.target_id)
+            replay.merge(item.source_id, item.target_id, by=item.event_uuid)
         case Absorbed():
-            gained = State(item.properties, item.is_identified, item.created_at)
-            absorb(gained, into=replay.states[replay.root(item.leaf_id)])
+            gained = State(item.properties, item.is_identified, item.created_at, item.clock)
+            into = replay.states[replay.root(item.leaf_id)]
+            absorb(gained, into=into, historical=item.historical)
         case Write():
             replay.write(item, identifies=item.claims not in apart)
+
+
+async def clocked(
+    conn: AsyncConnection, project_id: int, rows: AsyncIterator[Absorbed]
+) -> AsyncGenerator[Absorbed, None]:
+    """The same with clocks; a person at a time, since a family may have absorbed very many."""
+    async for row in rows:
+        known = await clocks.of_persons(conn, project_id, [row.source_id])
+        uuids = [] if row.event_uuid is None else [row.event_uuid]
+        imports = await event_ends.imported(conn, project_id, uuids)
+        yield replace(row, clock=known[row.source_id], historical=bool(imports))
 
 
 async def keyed(rows: AsyncIterator[Item], bends: list[Bend]) -> AsyncGenerator[Keyed, None]:

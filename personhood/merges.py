@@ -16,7 +16,7 @@ from personhood import sides
 from personhood.errors import Conflict, NotFound, Overloaded
 from personhood.histories import event_of, link_of, same, take, timed, told, write_told
 from personhood.identity import properties
-from personhood.identity.replay import Bend, Link, State, Write
+from personhood.identity.replay import Bend, Link, State, Write, making
 from personhood.identity.undo import Family, Undone, undone
 from personhood.ledger import book
 from personhood.model import (
@@ -32,7 +32,16 @@ from personhood.model import (
 )
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
 from personhood.sides import Ground
-from personhood.store import activity, distinct_id, entry, event, merge, person, split
+from personhood.store import (
+    activity,
+    distinct_id,
+    entry,
+    event,
+    event_ends,
+    merge,
+    person,
+    split,
+)
 from personhood.store.event import Written
 from personhood.store.person_lookup import Owner
 from personhood.store.pool import Pool, encode
@@ -69,6 +78,7 @@ class Known(Struct, kw_only=True):
     bends: list[Bend] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
     revoked: set[UUID] = field(default_factory=set)
+    imported: bool = False
 
 
 async def undo(
@@ -138,6 +148,7 @@ async def read(
         entries=await entry.of_persons(conn, project.id, leaves),
         bends=bends,
         gone=await split.names_gone(conn, project.id, leaves),
+        imported=await event_ends.any_imported(conn, [root_id]),
     )
 
 
@@ -152,6 +163,7 @@ async def read_beginnings(conn: AsyncConnection, project: Project, known: Known)
         homes={each.id: each.person_id for each in known.ids if each.person_id is not None},
         bends=known.bends,
         apart=known.gone,
+        imported=known.imported,
     )
     known.made = await sides.beginnings(conn, ground)
     known.makers = ground.makers
@@ -161,11 +173,12 @@ def start(known: Known, wanted: Merge) -> int:
     """From which version on the family's history is gone through again.
 
     From the merge on, unless another has been undone before, or ids were split off: what the ledger
-    says of the time between holds what those had brought in, so then from the beginning.
+    says of the time between holds what those had brought in, so then from the beginning. So also
+    after a historical import: the times of values are known only from there.
     """
     kinds = {each.kind for entries in known.entries.values() for each in entries}
     again = {EntryKind.UNDONE, EntryKind.SPLIT}
-    return 0 if kinds & again or known.gone else wanted.target_version
+    return 0 if kinds & again or known.gone or known.imported else wanted.target_version
 
 
 def family_of(known: Known, wanted: Merge, *, since: int) -> Family:
@@ -183,6 +196,7 @@ def family_of(known: Known, wanted: Merge, *, since: int) -> Family:
         states={id: state_at(known, id, wanted, since=since) for id in known.persons},
         bends=known.bends,
         revoked=known.revoked,
+        imports={each.uuid for each in known.written if each.historical},
     )
 
 
@@ -230,9 +244,7 @@ def writes_of(known: Known, leaf_of: dict[int, int], *, since: dict[int, int]) -
         if each.name in properties.READ_ONLY_EVENTS or each.distinct_id_id not in leaf_of:
             continue
         sent = event_of(each, names[each.distinct_id_id])
-        if each.uuid in known.makers:
-            sent.unset = ()
-        yield Write(
+        step = Write(
             version=each.person_version,
             # Of one version, the event that made it came first: the others found it made.
             order=(int(each.uuid not in changed), each.received_at, each.uuid.int),
@@ -240,6 +252,7 @@ def writes_of(known: Known, leaf_of: dict[int, int], *, since: dict[int, int]) -
             event=sent,
             claims=sent.claim.source if sent.claim else None,
         )
+        yield making(step) if each.uuid in known.makers else step
     yield from entries_of(known, leaf_of, since=since)
 
 

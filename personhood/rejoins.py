@@ -15,6 +15,7 @@ from psycopg import AsyncConnection
 
 from personhood.errors import Conflict, NotFound, Overloaded
 from personhood.histories import (
+    clocked,
     in_order,
     keyed,
     link_of,
@@ -27,6 +28,7 @@ from personhood.histories import (
 )
 from personhood.identity.replay import Bend, Link, Replay, State
 from personhood.identity.split import Grafts, regrafted
+from personhood.ledger import clocks
 from personhood.model import (
     BIGINT_MAX,
     Activity,
@@ -47,6 +49,7 @@ from personhood.store import (
     activity,
     distinct_id,
     entry,
+    event_ends,
     history,
     merge,
     person,
@@ -169,6 +172,10 @@ async def together(conn: AsyncConnection, known: Known) -> State:
     before = properties_before(root, known.entries.get(root.id, []))
     state = State(before, bool(kept.is_identified), kept.created_at)
     chain, bends = [root.id, *known.moved], [Bend(since - 1, BIGINT_MAX)]
+    imported = await event_ends.any_imported(conn, chain)
+    if imported:
+        ends = {root.id: since}
+        state.clock = (await clocks.of_persons(conn, known.project.id, ends, below=ends))[root.id]
     replay = Replay(states={root.id: state}, parents=dict.fromkeys(known.moved, root.id))
     apart = await split.names_gone(conn, known.project.id, [root.id])
     apart -= {each.distinct_id for each in known.ids}
@@ -179,7 +186,7 @@ async def together(conn: AsyncConnection, known: Known) -> State:
         for stream in (rows, others, lost):
             stack.push_async_callback(stream.aclose)
         async for item in in_order(
-            keyed(others, bends),
+            keyed(clocked(conn, known.project.id, others) if imported else others, bends),
             keyed((write_of(row) async for row in rows), bends),
             keyed((write_told(each, each.person_id) async for each in lost), bends),
         ):

@@ -16,6 +16,7 @@ from psycopg import AsyncConnection
 
 from personhood.errors import InvalidInput
 from personhood.histories import (
+    clocked,
     in_order,
     keyed,
     link_of,
@@ -23,6 +24,7 @@ from personhood.histories import (
     properties_before,
     take_step,
     timed,
+    unrecorded,
     write_of,
     write_told,
 )
@@ -36,6 +38,8 @@ from personhood.identity.replay import (
     Write,
     copied,
     key,
+    keys_of,
+    making,
     names_another,
     write,
 )
@@ -63,9 +67,9 @@ class Ground(Struct, kw_only=True):
     """What the store knows of a root and of the ids that are to leave it.
 
     `rows` are the chain's persons, `firsts` their first entries, `homes` the leaves that the ids
-    which those name have now. `apart` are names that may not count as
-    the same person: those that leave, and that left before. `makers` are the events that made
-    a person.
+    which those name have now. `apart` are names that may not count as the same person: those that
+    leave, and that left before. `makers` are the events that made a person, `imports` those that
+    joined persons by a historical import; if the root has any, it is `imported`.
     """
 
     project: Project
@@ -77,6 +81,8 @@ class Ground(Struct, kw_only=True):
     homes: dict[int, int]
     bends: list[Bend]
     apart: set[str]
+    imported: bool = False
+    imports: set[UUID] = field(default_factory=set)
     makers: set[UUID] = field(default_factory=set)
     moved_ids: dict[int, None] = field(default_factory=dict)
 
@@ -134,29 +140,16 @@ async def survey(
         homes=await distinct_id.leaves_of(conn, named),
         bends=bends,
         apart=gone | {each.distinct_id for each in moved},
+        imported=await event_ends.any_imported(conn, [root.id]),
+        imports=await event_ends.imported(
+            conn, project.id, {link.event_uuid for link in links if link.event_uuid is not None}
+        ),
     )
 
 
 def founder(first: Entry) -> int | None:
     """The id that a person was made for."""
     return first.cause.distinct_id_id or next(iter(first.ids), None)
-
-
-def unrecorded(rows: dict[int, Person], links: list[Link]) -> list[Link]:
-    """Pointers of which no merge tells."""
-    sources = {link.source_id for link in links}
-    return [
-        Link(
-            merge_id=0,
-            version=row.version + 1,
-            source_id=id,
-            target_id=row.merged_into_id,
-            source_leaf_id=id,
-            target_leaf_id=row.merged_into_id,
-        )
-        for id, row in rows.items()
-        if id not in sources and row.merged_into_id in rows
-    ]
 
 
 # Those who leave
@@ -176,6 +169,7 @@ async def alone(conn: AsyncConnection, ground: Ground) -> Alone:
     for id in ids:
         found = lost[id]
         result.states[id] = beginning(ends[id], found, named=named.get(id))
+        result.states[id].clock = {} if ground.imported else None
         result.seen[id] = hour(ends[id].last_seen_at)
         pending[id] = deque(
             write_told(each, id) for each in found if each.kind is not EntryKind.CREATED
@@ -221,16 +215,6 @@ def beginning(ends: Ends, lost: list[Entry], *, named: datetime | None) -> State
     return State({}, False, at or datetime.now(UTC))
 
 
-def making(step: Write) -> Write:
-    """The write of an event that makes its person: there is nothing yet that it could unset."""
-    step.event.unset = ()
-    return step
-
-
-def keys_of(step: Write) -> set[str]:
-    return {*step.event.set, *step.event.set_once, *step.event.unset}
-
-
 def hour(at: datetime | None) -> datetime | None:
     return None if at is None else at.replace(minute=0, second=0, microsecond=0)
 
@@ -268,10 +252,10 @@ async def left(conn: AsyncConnection, ground: Ground, written: set[str]) -> dict
             state.is_identified = True
     keys = concerned(written)
     replay = None
-    if not (keys & FILTERED or waiting):
+    if not (keys & FILTERED or waiting or ground.imported):
         replay = await gone_through(conn, ground, states, keys=keys)
     if replay is None:
-        keys = keys | FILTERED
+        keys = keys | FILTERED | ({CREATOR} if ground.imported else set())
         replay = await gone_through(conn, ground, states, keys=None)
         assert replay is not None, "all that was written has been gone through"
     found: dict[int, State] = {}
@@ -312,6 +296,7 @@ async def beginnings(conn: AsyncConnection, ground: Ground) -> dict[int, State]:
             stay = {each for each in made.ids if ground.homes.get(each) == id}
             named = len(stay - ground.moved_ids.keys()) > 1
             states[id] = State(dict(made.after), named, made.created_at)
+        states[id].clock = {} if ground.imported else None
     makers = {each.uuid for each in firsts.values()}
     makers |= {each.cause.event_uuid for each in ground.firsts.values()}
     ground.makers = {uuid for uuid in makers if uuid is not None}
@@ -342,14 +327,16 @@ async def gone_through(
     chain, project_id = list(ground.rows), ground.project.id
     replay = Replay(states={id: copied(state) for id, state in states.items()})
     for link in ground.links:
-        replay.merge(link.source_id, link.target_id)
+        replay.merge(link.source_id, link.target_id, by=None)
     claims = any(
         row.is_identified and not (replay.frozen.get(id) or replay.states[id]).is_identified
         for id, row in ground.rows.items()
     )
     if keys is not None and not (keys or claims):
         return replay
-    replay = Replay(states={id: copied(state) for id, state in states.items()})
+    replay = Replay(
+        states={id: copied(state) for id, state in states.items()}, imports=ground.imports
+    )
     rows = history.of_chain(
         conn,
         project_id,
@@ -366,7 +353,7 @@ async def gone_through(
             stack.push_async_callback(stream.aclose)
         steps = in_order(
             keyed(listed(ground.links), ground.bends),
-            keyed(others, ground.bends),
+            keyed(clocked(conn, project_id, others) if ground.imported else others, ground.bends),
             keyed(writes_of(rows, ground.makers), ground.bends),
             keyed(of_family(conn, ground, lost), ground.bends),
         )

@@ -18,7 +18,8 @@ class Family(Struct, kw_only=True):
 
     `leaves` is every person of it; `names` are their distinct ids, each with its leaf. `states` are
     those of roots at version `since` or, of persons that joined later, just before they did;
-    `writes` are what was written since. `revoked` are events whose claims were taken back before.
+    `writes` are what was written since. `revoked` are events whose claims were taken back before,
+    `imports` those of historical imports.
     """
 
     root_id: int
@@ -30,6 +31,7 @@ class Family(Struct, kw_only=True):
     states: dict[int, State]
     bends: list[Bend] = field(default_factory=list)
     revoked: set[UUID] = field(default_factory=set)
+    imports: set[UUID] = field(default_factory=set)
 
 
 class Undone(Struct, kw_only=True):
@@ -55,6 +57,7 @@ def undone(family: Family, link: Link) -> Undone:
     replay = Replay(
         states={id: copied(state) for id, state in family.states.items()},
         parents={each.source_id: each.target_id for each in earlier},
+        imports=family.imports,
     )
     root = replay.root
     revoked = family.revoked
@@ -70,7 +73,7 @@ def undone(family: Family, link: Link) -> Undone:
                 replay.write(step, identifies=not (apart or step.event.uuid in revoked))
             case Link():
                 source_id, target_id = root(step.source_leaf_id), root(step.target_leaf_id)
-                replay.merge(source_id, target_id)
+                replay.merge(source_id, target_id, by=step.event_uuid)
                 links.append(relinked(step, source_id=source_id, target_id=target_id))
 
     ends = {root(link.source_leaf_id), root(link.target_leaf_id)}

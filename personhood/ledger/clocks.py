@@ -1,6 +1,6 @@
 """The clocks of persons as a historical import finds them: what was kept, and the ledger since."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import aclosing
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from personhood.identity import backfill
 from personhood.identity.backfill import CREATOR, NEVER, Clock
 from personhood.identity.properties import Change
-from personhood.model import EntryKind
+from personhood.model import BIGINT_MAX, EntryKind
 from personhood.store import clock
 from personhood.store.clock import Kept, Line
 
@@ -20,14 +20,21 @@ Inherited = dict[tuple[int, str], int]  # who gave a person the value of a key
 
 
 async def of_persons(
-    conn: AsyncConnection, project_id: int, person_ids: Collection[int]
+    conn: AsyncConnection,
+    project_id: int,
+    person_ids: Collection[int],
+    *,
+    below: Mapping[int, int] | None = None,
 ) -> dict[int, Clock]:
-    """The clock of each of these persons, who are locked."""
+    """The clock of each of these persons, who are locked; of some as the ledger tells it `below` a
+    version, if what was kept is newer."""
+    ends = below or {}
     kept: dict[int, Kept] = {}
     versions: dict[int, int] = {}
     asked = set(person_ids)
     while asked:
         found = await clock.of_persons(conn, project_id, asked)
+        found = {id: each for id, each in found.items() if each.version < ends.get(id, BIGINT_MAX)}
         kept |= found
         since = {id: found[id].version if id in found else -1 for id in asked}
         versions |= since
@@ -36,7 +43,8 @@ async def of_persons(
     inherited: Inherited = {}
     async with aclosing(clock.since(conn, project_id, versions)) as lines:
         async for line in lines:
-            turn(clocks[line.person_id], line, inherited)
+            if line.version < ends.get(line.person_id, BIGINT_MAX):
+                turn(clocks[line.person_id], line, inherited)
     for person_id, key in inherited:
         clocks[person_id][key] = times_of(clocks, inherited, person_id=person_id, key=key)
     return {id: clocks[id] for id in person_ids}

@@ -30,6 +30,7 @@ class Line(Struct, frozen=True, kw_only=True):
     """What a ledger entry did to properties. `once` are those that only a `$set_once` gave."""
 
     person_id: int
+    version: int
     kind: EntryKind
     at: datetime
     event_uuid: UUID | None
@@ -92,7 +93,7 @@ async def since(
         cursor.itersize = ROWS_AT_ONCE
         await cursor.execute(
             """
-            SELECT l.person_id, l.kind, l.at, l.event_uuid, l.source_id,
+            SELECT l.person_id, l.version, l.kind, l.at, l.event_uuid, l.source_id,
                    coalesce(l.before, '{}') AS before, coalesce(l.after, '{}') AS after,
                    ARRAY(SELECT key
                            FROM jsonb_object_keys(l.after) AS key

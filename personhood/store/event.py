@@ -54,6 +54,7 @@ async def known(conn: AsyncConnection, project_id: int, uuids: Sequence[UUID]) -
 EVENT = struct.Struct("!hiqiqiqi16si").pack
 PERSON = struct.Struct("!iqiqiqih").pack
 MODE = struct.Struct("!ih").pack
+TRUE = struct.pack("!i?", 1, True)
 
 
 async def insert_keys(conn: AsyncConnection, project_id: int, rows: Sequence[Row]) -> None:
@@ -83,7 +84,7 @@ async def insert_all(
         conn,
         b"""
         COPY event (project_id, distinct_id_id, timestamp, uuid, name, received_at, person_id,
-                    person_version, person_mode, elements_chain, properties)
+                    person_version, person_mode, elements_chain, properties, historical)
         FROM STDIN (FORMAT BINARY)
         """,
         [pack(project_id, row, types) for row in rows],
@@ -100,7 +101,7 @@ def pack(project_id: int, row: Row, types: Mapping[str, int]) -> bytes:
         person = PERSON(8, received_at, 8, applied.person_id, 8, applied.version, 2, applied.mode)
     parts = (
         EVENT(
-            11,
+            12,
             8, project_id,
             8, applied.distinct_id_id,
             8, microseconds(event.timestamp),
@@ -111,6 +112,7 @@ def pack(project_id: int, row: Row, types: Mapping[str, int]) -> bytes:
         person,
         text(event.elements_chain),
         jsonb(raw),
+        TRUE if event.historical else NULL,
     )  # fmt: skip
     return b"".join(parts)
 
@@ -131,6 +133,7 @@ class Written(Struct, frozen=True, kw_only=True):
     anon_distinct_id: JSON
     claims_by_anon: bool
     alias: JSON
+    historical: bool
 
 
 async def written(
@@ -146,12 +149,14 @@ async def written(
                    properties -> '$unset' AS unset,
                    properties -> '$anon_distinct_id' AS anon_distinct_id,
                    properties ? '$anon_distinct_id' AS claims_by_anon,
-                   properties -> 'alias' AS alias
+                   properties -> 'alias' AS alias,
+                   historical IS TRUE AS historical
               FROM event
              WHERE distinct_id_id = ANY(%(ids)b::bigint[])
                AND person_version >= %(since)s
                AND person_mode = 0
-               AND properties ?| ARRAY['$set', '$set_once', '$unset', '$anon_distinct_id', 'alias']
+               AND (properties ?| ARRAY['$set', '$set_once', '$unset', '$anon_distinct_id', 'alias']
+                    OR historical)
             """,
             {"ids": distinct_id_ids, "since": since},
         )

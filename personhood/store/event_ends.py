@@ -134,6 +134,50 @@ async def last_seen(
     return None if row is None else row[0]
 
 
+async def any_imported(conn: AsyncConnection, roots: Collection[int]) -> bool:
+    """Whether an id of some persons, or of whom they absorbed, came by a historical import."""
+    cursor = await conn.execute(
+        """
+        WITH RECURSIVE family (id) AS (
+            SELECT id
+              FROM unnest(%(roots)b::bigint[]) AS root (id)
+             UNION
+            SELECT child.id
+              FROM family
+             CROSS JOIN LATERAL (
+                   SELECT id FROM person WHERE merged_into_id = family.id OFFSET 0
+                   ) AS child
+        )
+        SELECT EXISTS (SELECT
+                         FROM family
+                         JOIN distinct_id d ON d.person_id = family.id
+                         JOIN event e ON e.distinct_id_id = d.id
+                        WHERE d.ended_at IS NULL
+                          AND e.historical)
+        """,
+        {"roots": list(roots)},
+    )
+    return (await cursor.fetchall())[0][0]
+
+
+async def imported(
+    conn: AsyncConnection, project_id: int, event_uuids: Collection[UUID]
+) -> set[UUID]:
+    """Which of some events came by a historical import."""
+    cursor = await conn.execute(
+        """
+        SELECT k.uuid
+          FROM unnest(%(uuids)b::uuid[]) AS named (uuid)
+          JOIN event_key k ON k.project_id = %(project_id)s AND k.uuid = named.uuid
+          JOIN event e ON e.distinct_id_id = k.distinct_id_id AND e.timestamp = k.timestamp
+                      AND e.uuid = k.uuid
+         WHERE e.historical
+        """,
+        {"project_id": project_id, "uuids": list(event_uuids)},
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
 async def received(
     conn: AsyncConnection, project_id: int, event_uuids: Collection[UUID]
 ) -> dict[UUID, datetime]:

@@ -6,11 +6,13 @@ by one of them counts as it was at that moment, so nothing before that is read.
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from msgspec import Struct
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
+from personhood.identity.backfill import Clock
 from personhood.identity.properties import READ_ONLY_EVENTS
 from personhood.identity.replay import Bend
 from personhood.model import Properties
@@ -33,14 +35,21 @@ class Sent(Written, frozen=True, kw_only=True):
 
 
 class Absorbed(Struct, frozen=True, kw_only=True):
-    """A person outside the chain that was absorbed by one in it, as it was then."""
+    """A person outside the chain that was absorbed by one in it, as it was then.
+
+    With its clock, where historical imports were, and whether it was one of them that joined it.
+    """
 
     leaf_id: int
+    source_id: int
+    event_uuid: UUID | None
     version: int
     at: datetime
     properties: Properties
     is_identified: bool
     created_at: datetime
+    clock: Clock | None = None
+    historical: bool = False
 
 
 class Gathered(Struct, frozen=True, kw_only=True):
@@ -95,6 +104,7 @@ async def of_chain(
                    e.properties -> '$anon_distinct_id' AS anon_distinct_id,
                    e.properties ? '$anon_distinct_id' AS claims_by_anon,
                    e.properties -> 'alias' AS alias,
+                   e.historical IS TRUE AS historical,
                    l.version IS NOT NULL AS changed,
                    EXISTS (SELECT FROM merge
                             WHERE event_uuid = e.uuid AND undone_at IS NOT NULL) AS revoked
@@ -111,14 +121,14 @@ async def of_chain(
                    ) AS d
              CROSS JOIN LATERAL (
                    SELECT distinct_id_id, uuid, name, timestamp, received_at, person_id,
-                          person_version, properties
+                          person_version, properties, historical
                      FROM event
                     WHERE distinct_id_id = d.id
                       AND person_version >= greatest(family.joined, %(since)s)
                       AND person_mode = 0
                       AND name <> ALL(%(read_only)b::text[])
                       AND (%(keys)b::text[] IS NULL
-                           AND properties ?| ARRAY['$set', '$set_once', '$unset']
+                           AND (properties ?| ARRAY['$set', '$set_once', '$unset'] OR historical)
                            OR properties -> '$set' ?| %(keys)b::text[]
                            OR properties -> '$set_once' ?| %(keys)b::text[]
                            OR properties -> '$unset' ?| %(keys)b::text[]
@@ -166,20 +176,22 @@ async def of_ids(conn: AsyncConnection, ids: Sequence[int]) -> AsyncGenerator[Se
                    e.properties -> '$anon_distinct_id' AS anon_distinct_id,
                    e.properties ? '$anon_distinct_id' AS claims_by_anon,
                    e.properties -> 'alias' AS alias,
+                   e.historical IS TRUE AS historical,
                    l.version IS NOT NULL AS changed,
                    EXISTS (SELECT FROM merge
                             WHERE event_uuid = e.uuid AND undone_at IS NOT NULL) AS revoked
               FROM distinct_id d
              CROSS JOIN LATERAL (
                    SELECT distinct_id_id, uuid, name, timestamp, received_at, person_id,
-                          person_version, properties
+                          person_version, properties, historical
                      FROM event
                     WHERE distinct_id_id = d.id
                       AND person_id IS NOT NULL
                       AND person_mode = 0
                       AND name <> ALL(%(read_only)b::text[])
-                      AND properties ?| ARRAY['$set', '$set_once', '$unset', '$anon_distinct_id',
-                                              'alias']
+                      AND (properties ?| ARRAY['$set', '$set_once', '$unset', '$anon_distinct_id',
+                                               'alias']
+                           OR historical)
                    OFFSET 0
                    ) AS e
               LEFT JOIN ledger l ON l.person_id = e.person_id AND l.version = e.person_version
@@ -210,7 +222,8 @@ async def absorbed(
         cursor.itersize = ROWS_AT_ONCE
         await cursor.execute(
             """
-            SELECT merge.target_id AS leaf_id, merge.target_version AS version, sent.at,
+            SELECT merge.target_id AS leaf_id, merge.source_id, merge.event_uuid,
+                   merge.target_version AS version, sent.at,
                    person.properties, person.is_identified, person.created_at
               FROM merge
               JOIN person ON person.id = merge.source_id
