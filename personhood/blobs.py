@@ -6,6 +6,7 @@ nothing of anybody: names are random.
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 FOLDER = "recordings"
 CHUNK_BYTES = 256 * 1024
 DELETED_AT_ONCE = 1000  # as many as S3 takes in one request
+LISTED_AT_ONCE = 1000
+NAME = re.compile(r"\d+/\d{4}-\d\d-\d\d/[0-9a-f]{32}\.jsonl\.zst", re.ASCII)
 FILE = "file://"
 UNFINISHED = "#1"  # what obstore calls a file until all of it is written; names are used once
 # Clients send again what is answered 503; they do not wait for minutes. How long a request may take
@@ -45,7 +48,7 @@ class Missing(Exception):
 
 class Blobs:
     """A store of blobs. `settle` does what is left to do until one outlives a power failure, and
-    `clear` until some that were removed do not.
+    `clear` until some that were removed do not. A folder is there once it has been needed.
 
     Every method raises BlobsAway.
     """
@@ -56,8 +59,9 @@ class Blobs:
         *,
         settle: Callable[[str], None] | None = None,
         clear: Callable[[Sequence[str]], None] | None = None,
+        is_there: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.open, self.settle, self.clear = open, settle, clear
+        self.open, self.settle, self.clear, self.is_there = open, settle, clear, is_there
 
     @cached_property
     def store(self) -> "ObjectStore":
@@ -81,6 +85,23 @@ class Blobs:
             raise Missing(path) from None
         except (BaseError, OSError) as error:
             raise BlobsAway(reason_of(error)) from error
+
+    async def names(self) -> AsyncGenerator[list[str], None]:
+        """Those of all blobs that are ours, some at a time: others may share a bucket with us."""
+        try:
+            async for some in obstore.list(self.store, chunk_size=LISTED_AT_ONCE):
+                yield [each["path"] for each in some if NAME.fullmatch(each["path"])]
+        except (BaseError, OSError) as error:
+            raise BlobsAway(reason_of(error)) from error
+
+    async def has(self, path: str) -> bool:
+        try:
+            await obstore.head_async(self.store, path)
+        except NOT_THERE:
+            return False
+        except (BaseError, OSError) as error:
+            raise BlobsAway(reason_of(error)) from error
+        return True
 
     async def delete_all(self, paths: Iterable[str]) -> None:
         """Remove blobs; it is no mistake if one is not there."""
@@ -145,7 +166,9 @@ def in_folder(folder: Path) -> Blobs:
             if parent.is_dir():
                 sync(parent)
 
-    return Blobs(lambda: LocalStore(folder, mkdir=True), settle=settle, clear=clear)
+    return Blobs(
+        lambda: LocalStore(folder, mkdir=True), settle=settle, clear=clear, is_there=folder.is_dir
+    )
 
 
 def reason_of(error: Exception) -> str:

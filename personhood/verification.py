@@ -7,15 +7,19 @@ batch. A person whose row is not what its ledger tells can be rebuilt from there
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from enum import StrEnum
+from functools import partial
 
 from msgspec import Struct, field
 from psycopg import AsyncConnection
 
+from personhood import stored_blobs
+from personhood.blobs import Blobs
 from personhood.identity.properties import difference
 from personhood.ledger import book
 from personhood.model import Entry, EntryKind, Person
 from personhood.store import person, person_lookup, trace
 from personhood.store import verification as store
+from personhood.store.blob_check import LostBlock
 from personhood.store.pool import Pool, encode
 from personhood.store.verification import Leap, MergeFacts, NameFacts, PersonFacts
 
@@ -43,6 +47,8 @@ class Check(StrEnum):
     MERGE = "merge_at_odds_with_pointers"
     EVENTS = "events_of_a_missing_person"
     TRACE = "refers_to_nobody"
+    STRAY = "blob_that_nothing_refers_to"
+    LOST = "recording_without_its_blob"
 
 
 class Finding(Struct, kw_only=True):
@@ -57,12 +63,15 @@ class Finding(Struct, kw_only=True):
 
 
 class Report(Struct, kw_only=True):
-    """What was looked at and found: of the findings the first SHOWN_MAX, and how many there are."""
+    """What was looked at and found: of the findings the first SHOWN_MAX, and how many there are.
+    `blobs` is None where these were not looked at.
+    """
 
     persons: int = 0
     entries: int = 0
     distinct_ids: int = 0
     merges: int = 0
+    blobs: int | None = None
     counts: dict[Check, int] = field(default_factory=dict)
     repaired: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -79,6 +88,7 @@ class Verifier(Struct, kw_only=True):
     """Looks through the projects' rows, or those of one."""
 
     pool: Pool
+    storage: Blobs | None = None
     project_id: int | None = None
     repair: bool = False
     tell: Tell = lambda step, rows: None
@@ -90,6 +100,8 @@ class Verifier(Struct, kw_only=True):
         await self.merges()
         if self.project_id is None:
             await self.traces()
+            if self.storage is not None and self.storage.is_there():
+                await self.blobs(self.storage)
         return self.report
 
     def moment(self) -> AbstractAsyncContextManager[AsyncConnection]:
@@ -155,6 +167,17 @@ class Verifier(Struct, kw_only=True):
             await self.note(
                 Finding(check=Check.TRACE, table=each.table, row=None, project_id=None, detail=told)
             )
+
+    async def blobs(self, storage: Blobs) -> None:
+        """What lies in the storage of recordings, beside what refers to it. Raises BlobsAway."""
+        found = await stored_blobs.compare(self.pool, storage, tell=partial(self.tell, "blobs"))
+        self.report.blobs = found.looked_at
+        for path in found.strays:
+            await self.note(
+                Finding(check=Check.STRAY, table="", row=None, project_id=None, detail=path)
+            )
+        for each in found.lost:
+            await self.note(of_block(each))
 
     async def note(self, finding: Finding) -> None:
         report = self.report
@@ -333,6 +356,16 @@ def of_merge(merge: MergeFacts, roots: dict[int, int]) -> Iterable[Finding]:
             project_id=merge.project_id,
             detail=detail,
         )
+
+
+def of_block(block: LostBlock) -> Finding:
+    return Finding(
+        check=Check.LOST,
+        table="recording",
+        row=block.recording_id,
+        project_id=block.project_id,
+        detail=f"block {block.number}: {block.path}",
+    )
 
 
 # Repair

@@ -10,6 +10,8 @@ from psycopg import AsyncConnection
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from personhood import blobs
+from personhood.blobs import Blobs, BlobsAway
 from personhood.cli import database, options, tables
 from personhood.errors import InvalidSetting, PersonhoodError
 from personhood.store import project as projects
@@ -40,7 +42,7 @@ def verify(
         int | None,
         Parameter(
             help="Id of the one project to look through; all when left out, and then also for "
-            "what deletions left behind."
+            "what deletions left behind, and the storage of recordings."
         ),
     ] = None,
     json: options.Json = False,
@@ -52,7 +54,8 @@ def verify(
     with database.reachable(settings) as url:
         total = database.run_once(url, lambda conn: count(conn, project))
         with database.translated(), shown(total) as tell:
-            report = asyncio.run(verified(url, project, repair=repair, tell=tell))
+            storage = blobs.opened(settings.blob_url, settings.data_dir)
+            report = asyncio.run(verified(url, project, storage=storage, repair=repair, tell=tell))
     if json:
         tables.print_json(report)
     else:
@@ -69,10 +72,21 @@ async def count(conn: AsyncConnection, project_id: int | None) -> int:
 
 
 async def verified(
-    url: str, project_id: int | None, *, repair: bool, tell: Callable[[str, int], None]
+    url: str,
+    project_id: int | None,
+    *,
+    storage: Blobs,
+    repair: bool,
+    tell: Callable[[str, int], None],
 ) -> Report:
     async with pool(url, size=POOL_SIZE) as opened:
-        return await Verifier(pool=opened, project_id=project_id, repair=repair, tell=tell).run()
+        verifier = Verifier(
+            pool=opened, storage=storage, project_id=project_id, repair=repair, tell=tell
+        )
+        try:
+            return await verifier.run()
+        except BlobsAway as error:
+            raise PersonhoodError(f"The storage of recordings cannot be read: {error}") from None
 
 
 @contextmanager
@@ -115,3 +129,5 @@ def print_report(report: Report) -> None:
         f"{report.distinct_ids:,} distinct ids and {report.merges:,} merges: "
         f"{sum(report.counts.values()):,} findings, {report.repaired:,} repaired."
     )
+    if report.blobs is not None:
+        print(f"{report.blobs:,} blobs of recordings.")

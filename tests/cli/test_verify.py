@@ -2,16 +2,20 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from personhood import blobs
+from personhood.recordings import Recorder
 from personhood.store import project
 from personhood.store.pool import pool
 from tests.cli.conftest import Command
 from tests.test_merges import family, identify, send, set_, undo
 from tests.test_persons import sent
+from tests.test_recordings import block, keep
 
 Told = dict[str, Any]
 
@@ -177,3 +181,50 @@ def test_no_value_of_a_person_is_shown(personhood: Command, url: str) -> None:
     done = personhood("verify", DATABASE_URL=url)
     assert "plan" in done.out
     assert "secret" not in done.out
+
+
+def test_the_storage_of_recordings_is_what_rows_refer_to(
+    personhood: Command, url: str, data_dir: Path
+) -> None:
+    options = ("--data-dir", str(data_dir))
+    assert verify(personhood, url, *options)[1]["blobs"] is None
+    assert not data_dir.exists(), "it is for reading alone"
+
+    async def record() -> None:
+        async with pool(url, size=1) as opened:
+            recorder = Recorder(opened, blobs.opened(None, data_dir), retention_s=60, bytes_max=1)
+            async with opened.connection() as conn:
+                tenant = await project.by_id(conn, 1)
+            assert tenant is not None
+            for number in range(3):
+                await keep(recorder, tenant, block(f"s-{number}", "u"))
+
+    asyncio.run(record())
+    code, told = verify(personhood, url, *options)
+    assert (code, told["blobs"], told["findings"]) == (0, 3, [])
+    assert "3 blobs" in personhood("verify", *options, DATABASE_URL=url).out
+
+    folder = data_dir / blobs.FOLDER
+    paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.zst"))
+    doomed, gone, other = paths
+    (folder / "somebody else's").write_text("in our bucket")
+    spoil(url, "UPDATE recording_block SET received_at = now() - interval '1 hour'")
+    assert verify(personhood, url, *options)[0] == 0
+    spoil(url, f"DELETE FROM recording_block WHERE path IN ('{doomed}', '{other}')",
+          f"INSERT INTO doomed_blob (path) VALUES ('{doomed}')")  # fmt: skip
+    (folder / gone).unlink()
+    code, told = verify(personhood, url, *options, "--repair")
+    assert (code, told["repaired"]) == (1, 0)
+    assert {each["check"]: each["detail"] for each in told["findings"]} == {
+        "blob_that_nothing_refers_to": other,
+        "recording_without_its_blob": f"block 0: {gone}",
+    }
+    assert verify(personhood, url, *options, "--project", "1")[1]["blobs"] is None
+
+
+def test_a_storage_that_is_away_is_told(personhood: Command, url: str) -> None:
+    key = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ALLOW_HTTP": "true"}
+    away = {"PERSONHOOD_BLOB_URL": "s3://b", "AWS_ENDPOINT": "http://127.0.0.1:1", **key}
+    done = personhood("verify", DATABASE_URL=url, **away)
+    assert done.code == 1
+    assert "The storage of recordings cannot be read" in done.err
