@@ -18,7 +18,7 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
-from personhood.capture import claims, clock
+from personhood.capture import claims, clock, heatmap
 from personhood.capture.parse import Capture, parse
 from personhood.capture.receiving import RETRY_AFTER_S, aside, body_of, client_address, header
 from personhood.errors import BadCapture, CaptureError, CaptureTooLarge, Overloaded, TokenRefused
@@ -105,7 +105,8 @@ class Events(Endpoint):
             def read() -> list[claims.Reading]:
                 return [
                     claims.read(sent, project, received_at=received_at, ip=ip)
-                    for sent in captured.events
+                    for event in captured.events
+                    for sent in heatmap.parted(event)
                 ]
 
             readings = await aside(size, read)

@@ -18,7 +18,7 @@ from litestar.exceptions import ClientException, HTTPException
 from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
-from personhood.capture import claims, v1
+from personhood.capture import claims, heatmap, v1
 from personhood.capture.receiving import (
     RETRY_AFTER_S,
     AnyRequest,
@@ -76,6 +76,7 @@ async def events(request: AnyRequest) -> Response[Results]:
     payload = await received(request)
     project = await request.app.state.projects.by_token(envelope.token)
     if project is None:
+        # Unlike v0, whose SDKs tell nobody of a 401: those of v1 hand it to the caller.
         raise v1.BatchRefused("invalid_api_token", "no project has this token")
 
     def unpack() -> tuple[v1.Batch, int]:
@@ -94,8 +95,8 @@ async def events(request: AnyRequest) -> Response[Results]:
     submission = await request.app.state.ingester.submit(
         project, readings.events, readings.warnings, size=size
     )
-    for uuid in submission.refused:
-        readings.results[str(uuid)] = Result("drop", "rejected")
+    for uuid in {str(each) for each in submission.refused} & readings.results.keys():
+        readings.results[uuid] = Result("drop", "rejected")
     return Response(Results(readings.results), media_type=MediaType.JSON)
 
 
@@ -112,21 +113,27 @@ def read_all(
 ) -> Readings:
     readings = Readings([], [], {})
     for each in batch.verdicts:
-        reading = reading_of(each, project, received_at=received_at, ip=ip)
-        readings.warnings += reading.warnings
-        if reading.event is not None:
-            readings.events.append(reading.event)
-        readings.results[str(each.uuid)] = result_of(each, reading)
+        parts = readings_of(each, project, received_at=received_at, ip=ip)
+        for reading in parts:
+            readings.warnings += reading.warnings
+            if reading.event is not None:
+                readings.events.append(reading.event)
+        readings.results[str(each.uuid)] = result_of(each, parts[0])
     return readings
 
 
-def reading_of(
+def readings_of(
     verdict: v1.Verdict, project: Project, *, received_at: datetime, ip: str | None
-) -> claims.Reading:
-    """A drop leaves a warning; what only reading it whole could tell is a drop, too."""
+) -> list[claims.Reading]:
+    """The event, and its heatmap behind it. A drop leaves a warning; what only reading it whole
+    could tell is a drop, too.
+    """
     if verdict.sent is not None:
         try:
-            return claims.read(verdict.sent, project, received_at=received_at, ip=ip)
+            return [
+                claims.read(sent, project, received_at=received_at, ip=ip)
+                for sent in heatmap.parted(verdict.sent)
+            ]
         except BadCapture as error:
             verdict.sent, verdict.details = None, "malformed_event_properties"
             verdict.about["message"] = str(error)
@@ -134,7 +141,7 @@ def reading_of(
     told = Warning(
         type=verdict.details, at=received_at, event_uuid=verdict.uuid, details=verdict.about
     )
-    return claims.Reading(None, [told])
+    return [claims.Reading(None, [told])]
 
 
 def result_of(verdict: v1.Verdict, reading: claims.Reading) -> Result:

@@ -85,6 +85,16 @@ def test_an_ok_is_committed_and_readable(front: Front, slash: str) -> None:
     assert "$sent_at" in stored.properties
 
 
+def test_a_heatmap_has_no_result_of_its_own(front: Front) -> None:
+    clicks = {"$heatmap_data": {"/": [{"x": 1}]}}
+    unreadable = batch(event(properties={"$heatmap_data": 0})).replace(b": 0}", b": 1e999}")
+    assert results(front, event(properties=clicks)) == [OK]
+    assert sorted(each.name for each in front.stored()) == ["$$heatmap", "e"]
+    [dropped] = send(front, unreadable).json()["results"].values()
+    assert dropped == {"result": "drop", "details": "malformed_event_properties"}
+    assert len(front.stored()) == 2
+
+
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "deflate": zlib.compress,

@@ -49,6 +49,29 @@ def test_the_properties_that_are_stored(
     assert front.only().properties == kept
 
 
+def test_a_heatmap_becomes_an_event_of_its_own(front: Front) -> None:
+    clicks = {"https://a.example/": [{"x": 1.0, "y": 12345678901234567890123}]}
+    ride = event(**{"$heatmap_data": clicks, "$session_id": "s", "$ip": "", "b": 2})
+    sent = {**ride, "uuid": str(uuid4()), "$set": {"a": 1}}
+    for _ in range(2):  # what is sent again is known again
+        assert front.capture(sent) == OK
+    original, made = sorted(front.stored(), key=lambda each: each.name, reverse=True)
+    assert original.properties == {"$session_id": "s", "$ip": "", "b": 2, "$set": {"a": 1}}
+    assert (made.name, made.distinct_id, made.timestamp) == ("$$heatmap", "u", original.timestamp)
+    assert made.properties == {"$heatmap_data": clicks, "$session_id": "s", "$ip": ""}
+    assert front.properties("u") == {"a": 1}
+
+
+def test_a_heatmap_makes_no_person(front: Front) -> None:
+    clicks = {"$heatmap_data": {"/": []}, "$ip": ""}
+    alone = {**event(**clicks), "event": "$$heatmap"}
+    nobody = event(**clicks, **{"$process_person_profile": False})
+    assert front.capture(alone, nobody) == OK
+    assert sorted(each.name for each in front.stored()) == ["$$heatmap", "$$heatmap", "e"]
+    assert clicks in [each.properties for each in front.stored()]
+    assert front.persons() == []
+
+
 def test_what_stands_beside_the_properties_is_dropped(front: Front) -> None:
     odd = {"ip": "10.0.0.1", "type": "track", "library": "x", "messageId": "m", "context": {}}
     assert front.capture({**event(**{"$ip": ""}), **odd, "sent_at": "2024-05-06T07:08:09Z"}) == OK
