@@ -8,17 +8,20 @@ from uuid import UUID
 import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
+from msgspec import Struct
 from psycopg import AsyncConnection
 
 from personhood import blobs, logs, receipts
 from personhood.api.receipts import detail
-from personhood.cli import database, options, tables
+from personhood.cli import bulk_deletions, database, options, tables
 from personhood.cli.deletion_work import work
+from personhood.cli.tables import moment
 from personhood.errors import InvalidSetting, NotFound, PersonhoodError
 from personhood.model import DeletionState, Project
 from personhood.receipts import Clock, Receipt
 from personhood.store import project as projects
 from personhood.store import receipt as store
+from personhood.store.bulk_deletion import BulkDeletion
 from personhood.store.receipt import Filter
 from personhood.store.trace import Trace
 
@@ -47,37 +50,28 @@ def list_(
     data_dir: options.DataDir = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """List deletions, the newest first."""
+    """List deletions, of one person each and of many, the newest first."""
     settings = options.settings(data_dir=data_dir, database_url=database_url)
     clock = receipts.clock(settings.deletion_window)
 
-    async def newest(conn: AsyncConnection) -> list[tuple[Project, Receipt]]:
-        found: list[tuple[Project, Receipt]] = []
+    async def newest(conn: AsyncConnection) -> list[Listed]:
+        found: list[Listed] = []
         for tenant in await tenants(conn, project):
-            told = await receipts.page(conn, tenant, Filter(state=state), clock=clock, limit=limit)
-            found += [(tenant, each) for each in told]
-        found.sort(key=lambda each: each[1].deletion.id, reverse=True)
+            ones = await receipts.page(conn, tenant, Filter(state=state), clock=clock, limit=limit)
+            found += [listed(tenant, each) for each in ones]
+            many = await bulk_deletions.page(conn, tenant, state=state, limit=limit)
+            found += [listed_many(tenant, each, label) for each, label in many]
+        found.sort(key=lambda each: each.order, reverse=True)
         return found[:limit]
 
     with database.reachable(settings) as url:
         found = database.run_once(url, newest)
     if json:
-        tables.print_json([plain(tenant, each) for tenant, each in found])
+        tables.print_json([each.plain for each in found])
         return
     tables.print_rows(
         ["ID", "PROJECT", "PERSON", "OF IT", "REQUESTED", "BY", "STATE"],
-        [
-            [
-                each.deletion.uuid,
-                tenant.id,
-                each.deletion.person_uuid,
-                ", ".join(wished(each)),
-                moment(each.deletion.requested_at),
-                each.label,
-                standing(each),
-            ]
-            for tenant, each in found
-        ],
+        [each.row for each in found],
     )
 
 
@@ -103,7 +97,10 @@ def show(
     data_dir: options.DataDir = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """Show a deletion: what was asked for, and how much was met, removed and left."""
+    """Show a deletion: what was asked for, and how much was met, removed and left.
+
+    One of many shows how many persons are done; what became of each is on its own deletion.
+    """
     settings = options.settings(data_dir=data_dir, database_url=database_url)
     clock = receipts.clock(settings.deletion_window)
 
@@ -113,6 +110,10 @@ def show(
         return tenant, found, await receipts.traces(conn, found.deletion) if search else []
 
     with database.reachable(settings) as url:
+        many = database.run_once(url, lambda conn: bulk_deletions.by_uuid(conn, id))
+        if many is not None:
+            show_many(*many, json=json)
+            return
         tenant, found, left = database.run_once(url, one)
     if json:
         told = [msgspec.to_builtins(each) for each in left]
@@ -187,7 +188,10 @@ def cancel(
     data_dir: options.DataDir = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """Cancel a deletion that has not begun. A person that went with it stays gone."""
+    """Cancel a deletion that has not begun. A person that went with it stays gone.
+
+    One of many may have begun: who is not deleted yet is left alone.
+    """
     settings = options.settings(data_dir=data_dir, database_url=database_url)
     clock = receipts.clock(settings.deletion_window)
 
@@ -195,12 +199,62 @@ def cancel(
         tenant = await tenant_of(conn, id)
         return tenant, await receipts.cancel(conn, tenant, id, clock=clock)
 
+    async def call_many_off(conn: AsyncConnection) -> dict[str, Any] | None:
+        if (many := await bulk_deletions.by_uuid(conn, id)) is None:
+            return None
+        await bulk_deletions.cancel(conn, many[1])
+        now = await bulk_deletions.by_uuid(conn, id)
+        return bulk_deletions.plain(*(now or many))
+
     with database.reachable(settings) as url:
-        tenant, found = database.run_once(url, call_off)
+        told = database.run_once(url, call_many_off)
+        if told is None:
+            told = plain(*database.run_once(url, call_off))
     if json:
-        tables.print_json(plain(tenant, found))
+        tables.print_json(told)
     else:
         print(f"Deletion {id} is cancelled.")
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """A deletion of one or of many, and its place in the list."""
+
+    order: tuple[datetime, bool, int]
+    row: list[object]
+    plain: dict[str, Any]
+
+
+def listed(tenant: Project, receipt: Receipt) -> Listed:
+    asked = receipt.deletion
+    return Listed(
+        order=(asked.requested_at, False, asked.id),
+        row=[
+            asked.uuid,
+            tenant.id,
+            asked.person_uuid,
+            ", ".join(wished(receipt)),
+            moment(asked.requested_at),
+            receipt.label,
+            standing(receipt),
+        ],
+        plain=plain(tenant, receipt),
+    )
+
+
+def listed_many(tenant: Project, bulk: BulkDeletion, label: str | None) -> Listed:
+    """Before those of its persons."""
+    return Listed(
+        order=(bulk.requested_at, True, bulk.id),
+        row=bulk_deletions.row(tenant, bulk, label),
+        plain=bulk_deletions.plain(tenant, bulk),
+    )
+
+
+def show_many(tenant: Project, bulk: BulkDeletion, *, json: bool) -> None:
+    if json:
+        tables.print_json(bulk_deletions.plain(tenant, bulk))
+    else:
+        bulk_deletions.print_one(tenant, bulk)
 
 
 async def tenants(conn: AsyncConnection, project_id: int | None) -> list[Project]:
@@ -279,7 +333,3 @@ def print_result(
         print(f"Those of project {each.id} may run from {moment(opens)}, or now with --now.")
     if not states and not closed:
         print("There was nothing to do.")
-
-
-def moment(at: datetime | None) -> str:
-    return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"

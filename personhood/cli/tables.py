@@ -1,12 +1,17 @@
 """Rows for people and for programs: a table in a terminal, aligned text in a pipe, or JSON."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+
+def moment(at: datetime | None) -> str:
+    return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def print_json(value: Any) -> None:

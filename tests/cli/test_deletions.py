@@ -13,7 +13,8 @@ import psycopg
 import pytest
 
 from personhood import deletion_runs
-from personhood.model import Project, Wish
+from personhood.model import Cause, Project, Wish
+from personhood.store import bulk_deletion
 from personhood.store import project as projects
 from personhood.store.pool import Pool
 from personhood.store.pool import pool as make_pool
@@ -221,3 +222,40 @@ def test_one_that_is_not_there(personhood: Command, database: str, verb: str) ->
     done = personhood("deletions", verb, str(uuid4()), DATABASE_URL=database)
     assert (done.code, done.out) == (1, "")
     assert "There is no deletion" in done.err
+
+
+def test_deletions_of_many_are_shown_too(
+    personhood: Command, database: str, asked: list[str]
+) -> None:
+    async def ask(pool: Pool) -> str:
+        async with pool.connection() as conn:
+            wish, at = Wish(profile=True), datetime.now(UTC)
+            id = await bulk_deletion.insert(conn, 1, wish=wish, by=Cause(), at=at)
+            await bulk_deletion.add(conn, id, number=1, person_ids=[7, 8, 9])
+            await bulk_deletion.count(conn, id)
+            await bulk_deletion.begin(conn, id)
+            await bulk_deletion.add_done(conn, id, done=1, missing=1)
+            made = await bulk_deletion.by_id(conn, id)
+        assert made is not None
+        return str(made.uuid)
+
+    many = in_pool(database, ask)
+    done = personhood("deletions", "list", "--json", DATABASE_URL=database)
+    told = json.loads(done.out)
+    assert [each["id"] for each in told] == [many, *asked[::-1]]
+    assert (told[0]["persons"], told[0]["done"], told[0]["missing"]) == (3, 1, 1)
+    [line] = [
+        line
+        for line in personhood("deletions", "list", DATABASE_URL=database).out.splitlines()
+        if line.startswith(many)
+    ]
+    assert "3 persons" in line
+    assert line.endswith("running, 2 of 3 persons")
+    shown = personhood("deletions", "show", many, DATABASE_URL=database)
+    assert ["Deleted", "1"] in [line.split() for line in shown.out.splitlines()]
+    for _ in range(2):
+        done = personhood("deletions", "cancel", many, DATABASE_URL=database)
+        assert (done.code, done.out) == (0, f"Deletion {many} is cancelled.\n")
+    assert rows(database, "SELECT count(*) FROM bulk_deletion_batch") == [(0,)]
+    shown = personhood("deletions", "show", many, "--json", DATABASE_URL=database)
+    assert json.loads(shown.out)["state"] == "cancelled"
