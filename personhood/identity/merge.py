@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from personhood.identity.distinct_id import is_illegal, text_of
+from personhood.identity.distinct_id import claimed_text_of, is_illegal
 from personhood.model import JSON, Claim, ClaimKind, Person, Properties
 
 
@@ -65,7 +65,7 @@ def claim_of(name: str, properties: Properties, *, distinct_id: str) -> Claim | 
             source = properties["alias"]
         case _:
             return None
-    return Claim(ClaimKind(name), text_of(source), distinct_id)
+    return Claim(ClaimKind(name), claimed_text_of(source), distinct_id)
 
 
 def truthy(value: JSON) -> bool:

@@ -122,6 +122,18 @@ def test_a_personless_event_makes_no_person(front: Front) -> None:
     assert front.persons() == []
 
 
+def test_an_id_is_cut_or_too_long_to_be_merged(front: Front) -> None:
+    """It is cut as distinct ids are, but beyond 400 characters it is nobody's."""
+    for length in (400, 401):
+        claim = {"$anon_distinct_id": "x" * length, "$set": {"length": length}}
+        sent = {**event(**claim), "event": "$identify", "distinct_id": str(length)}
+        assert front.capture(sent) == OK
+    assert front.read("400")["distinct_ids"] == ["400", "x" * 200]
+    assert front.read("401")["distinct_ids"] == ["401"]
+    assert front.properties("401") == {"length": 401}
+    assert [type for type, _ in front.warnings()] == ["cannot_merge_with_illegal_distinct_id"]
+
+
 def test_a_warning_of_the_client_is_a_warning_and_no_event(front: Front) -> None:
     sent = event(**{"$$client_ingestion_warning_message": "slow down"})
     assert front.capture({**sent, "event": "$$client_ingestion_warning"}) == OK
