@@ -69,7 +69,7 @@ The deletions of all persons that filters found, the newest first, and how far e
 
 ```sh
 curl -H 'Authorization: Bearer phx_your_key' \\
-  'http://127.0.0.1:8000/api/projects/@current/persons/bulk_delete/?state=running'
+  'http://127.0.0.1:8000/api/projects/@current/persons/bulk_deletions/?state=running'
 ```
 
 `next` leads to the page that follows, whatever is asked for meanwhile. Scope: `person:read`.

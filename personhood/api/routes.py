@@ -54,7 +54,7 @@ PERSONS: list[ControllerRouterHandler] = [
     deletions.persons_delete_events,  # POST  /:id/delete_events
     deletions.persons_delete_recordings,  # POST /:id/delete_recordings
     bulk_delete.persons_bulk_delete,  # POST  /bulk_delete
-    bulk_deletions.bulk_deletions_list,  # GET /bulk_delete
+    bulk_deletions.bulk_deletions_list,  # GET /bulk_deletions
     bulk_deletions.bulk_deletions_retrieve,  # GET /bulk_delete/:id
     bulk_deletions.bulk_deletions_cancel,  # POST /bulk_delete/:id/cancel
     deletion_status.persons_deletion_status,  # GET /deletion_status
