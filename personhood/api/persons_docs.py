@@ -205,7 +205,9 @@ AS_OF = QueryParameter(
 AS_OF_BASIS = QueryParameter(
     description=(
         "`recorded`: what had been applied here by then. `event`: what had happened by then, by "
-        "the times of events, also of those that came late."
+        "the times of events, also of those that came late. Of two changes that came in another "
+        "order than they happened, the one that came later counts; where such were merges, splits "
+        "and their undoings, a distinct id may be told of two persons, or of none."
     ),
     schema_extra={"enum": ["recorded", "event"]},
 )

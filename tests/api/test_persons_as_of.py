@@ -13,6 +13,7 @@ from personhood.capture.parse import Sent
 from personhood.model import Project
 from personhood.store.pool import Pool
 from personhood.verification import Verifier
+from tests import test_persons
 from tests.api.conftest import Client
 from tests.test_merges import identify, send, set_
 from tests.test_persons import sent
@@ -121,6 +122,21 @@ async def test_snapshots_of_a_random_history_are_what_as_of_tells(
                 assert sorted(answer.json()["distinct_ids"]) == row["distinct_ids"]
     report = await Verifier(pool=pool).run()
     assert report.findings == []
+
+
+@pytest.mark.parametrize("seed", (101, 104))
+async def test_where_all_came_when_it_happened_both_bases_are_one(
+    client: Client, pool: Pool, shop: Project, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History(client, pool, shop, seed=seed)
+    for _ in range(25):
+        monkeypatch.setattr(test_persons, "NOW", datetime.now(UTC))
+        await history.go(1)
+    for moment, seen in history.seen:
+        assert await everybody(client, f"&as_of={moment}&as_of_basis=event") == seen
+    for moment, seen in (("1999-01-01", {}), ("2999-12-31T23:59Z", history.seen[-1][1])):
+        for basis in ("event", "recorded"):
+            assert await everybody(client, f"&as_of={moment}&as_of_basis={basis}") == seen
 
 
 async def test_by_the_times_of_events(client: Client, pool: Pool, shop: Project) -> None:
