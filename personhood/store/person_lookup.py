@@ -169,16 +169,27 @@ async def owned_by(
     MEMBERS_MAX persons, a limit is kept among those found first, and so are recordings counted.
     """
     root_of = await members_of(conn, roots, limit=limit)
-    ids = await distinct_ids_among(conn, root_of, limit=limit)
-    recordings = await recording_count.of(conn, root_of)
-    return {root: Owned(texts, recordings.get(root, 0)) for root, texts in ids.items()}
+    ids = await ids_among(conn, root_of, limit=limit)
+    # Mostly it is known by now that there are none.
+    asked = {
+        root
+        for root, owned in ids.items()
+        if len(owned) == limit or any(is_recorded for _, _, is_recorded in owned)
+    }
+    members = {member: root for member, root in root_of.items() if root in asked}
+    recordings = await recording_count.of(conn, members) if members else {}
+    return {
+        root: Owned([text for _, text, _ in owned], recordings.get(root, 0))
+        for root, owned in ids.items()
+    }
 
 
 async def distinct_ids_of(
     conn: AsyncConnection, roots: Iterable[int], *, limit: int | None
 ) -> dict[int, list[str]]:
     """The ids of `owned_by` alone."""
-    return await distinct_ids_among(conn, await members_of(conn, roots, limit=limit), limit=limit)
+    ids = await ids_among(conn, await members_of(conn, roots, limit=limit), limit=limit)
+    return {root: [text for _, text, _ in owned] for root, owned in ids.items()}
 
 
 async def members_of(
@@ -187,15 +198,16 @@ async def members_of(
     return await members(conn, set(roots), most=None if limit is None else MEMBERS_MAX)
 
 
-async def distinct_ids_among(
+async def ids_among(
     conn: AsyncConnection, root_of: Mapping[int, int], *, limit: int | None
-) -> dict[int, list[str]]:
+) -> dict[int, list[tuple[int, str, bool]]]:
+    """Rows of ids, in their order, and whether each was ever recorded."""
     cursor = await conn.execute(
         """
-        SELECT member.id, owned.id, owned.distinct_id
+        SELECT member.id, owned.id, owned.distinct_id, owned.is_recorded
           FROM unnest(%(members)b::bigint[]) AS member (id)
          CROSS JOIN LATERAL (
-               SELECT id, distinct_id
+               SELECT id, distinct_id, is_recorded
                  FROM distinct_id
                 WHERE person_id = member.id
                   AND ended_at IS NULL
@@ -206,10 +218,10 @@ async def distinct_ids_among(
         {"members": list(root_of), "limit": limit},
         binary=True,
     )
-    found: dict[int, list[tuple[int, str]]] = {root: [] for root in root_of.values()}
-    for member, id, text in await cursor.fetchall():
-        found[root_of[member]].append((id, text))
-    return {root: [text for _, text in sorted(owned)[:limit]] for root, owned in found.items()}
+    found: dict[int, list[tuple[int, str, bool]]] = {root: [] for root in root_of.values()}
+    for member, id, text, is_recorded in await cursor.fetchall():
+        found[root_of[member]].append((id, text, is_recorded))
+    return {root: sorted(owned)[:limit] for root, owned in found.items()}
 
 
 async def members(conn: AsyncConnection, roots: set[int], *, most: int | None) -> dict[int, int]:
