@@ -19,8 +19,8 @@ from msgspec import Struct
 from psycopg import AsyncConnection, OperationalError
 from psycopg_pool import PoolTimeout
 
-from personhood.errors import Overloaded
-from personhood.model import Cause, Deletion, Project, Wish
+from personhood.errors import Overloaded, PreconditionFailed
+from personhood.model import Cause, Deletion, Person, Project, Wish
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
 from personhood.redactions import redact_neighbours
 from personhood.store import (
@@ -30,6 +30,7 @@ from personhood.store import (
     forgetting,
     gate,
     neighbour,
+    person,
     root,
 )
 from personhood.store import deletion_preview as preview
@@ -48,12 +49,16 @@ Name: TypeAlias = int | UUID | str  # a person's id, its uuid or one of its dist
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """Whom to forget, what of them, and who wants it since when. Names are of one kind."""
+    """Whom to forget, what of them, and who wants it since when. Names are of one kind.
+
+    `expected` tells whether a person, as it is found under its lock, is one that is meant.
+    """
 
     names: Sequence[Name]
     wish: Wish
     by: Cause
     at: datetime
+    expected: Callable[[Person], bool] | None = None
 
 
 class Outcome(Struct, frozen=True):
@@ -82,7 +87,8 @@ async def delete(
 ) -> Outcome:
     """Do what can be done at once, and take down the rest. All of it happens, or nothing.
 
-    Raises Overloaded when others were faster ATTEMPTS_MAX times.
+    Raises PreconditionFailed when a person is not the expected one, Overloaded when others were
+    faster ATTEMPTS_MAX times.
     """
     for attempt in range(ATTEMPTS_MAX):
         try:
@@ -106,6 +112,10 @@ async def delete_in(conn: AsyncConnection, project: Project, request: Request) -
     roots = await root.lock(conn, project.id, {*named.values()})
     if len(roots) < len({*named.values()}):
         raise Stale
+    if request.expected is not None:
+        rows = await person.by_ids(conn, list(roots))
+        if not all(map(request.expected, rows.values())):
+            raise PreconditionFailed
     found = {name: roots[id] for name, id in named.items()}
     wish = request.wish
     if not roots or wish == Wish():

@@ -6,7 +6,7 @@ transaction, with what `rejoins` needs to bring them together again.
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from psycopg import AsyncConnection
 
 from personhood import partings, sides
-from personhood.errors import InvalidInput, NotFound, Overloaded
+from personhood.errors import InvalidInput, NotFound, Overloaded, PreconditionFailed
 from personhood.histories import link_of
 from personhood.identity.distinct_id import person_uuid
 from personhood.identity.split import TAKEN_ALONG_MAX, Leaf, Moving, Seat, grafts, seats
@@ -27,10 +27,14 @@ from personhood.store.pool import Pool
 
 
 class Wish(Struct, frozen=True, kw_only=True):
-    """Which ids are to leave: the `listed` ones, else all but `main`, else all but the first."""
+    """Which ids are to leave: the `listed` ones, else all but `main`, else all but the first.
+
+    `expected` tells whether the person, as it is found under its lock, is the one that is meant.
+    """
 
     main: str | None = None
     listed: list[str] | None = None
+    expected: Callable[[Person], bool] | None = None
 
 
 class Outcome(Struct, kw_only=True):
@@ -47,8 +51,8 @@ async def split_off(
 ) -> Outcome:
     """Give ids of `root` persons of their own. With `dry_run` nothing is written.
 
-    Raises InvalidInput when the ids are not the person's or none would stay, NotFound when it is
-    gone.
+    Raises InvalidInput when the ids are not the person's or none would stay, PreconditionFailed
+    when it is not the expected one, NotFound when it is gone.
     """
     for attempt in range(ATTEMPTS_MAX):
         try:
@@ -67,6 +71,8 @@ async def split_in(
     root = (await person.by_ids(conn, [root_id]))[root_id]
     owned = await distinct_id.of_family(conn, root_id, limit=MOVED_MAX + 2)
     moved = await chosen(conn, project, root, wish=wish, owned=owned)
+    if wish.expected is not None and not wish.expected(root):
+        raise PreconditionFailed
     gone = {each.id for each in moved}
     stay = [each.distinct_id for each in owned if each.id not in gone]
     outcome = Outcome(kept=root, distinct_ids=stay)

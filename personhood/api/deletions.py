@@ -7,17 +7,20 @@ from litestar import Response, delete, post
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_204_NO_CONTENT
+from msgspec.structs import replace
 
 from personhood import deletions, receipts
 from personhood.api import deletions_docs as docs
-from personhood.api import throttle
+from personhood.api import tagged, throttle
 from personhood.api.asked import Asked, cause_of, enqueue_of, flag, pool_of, resolve
 from personhood.api.deletions_docs import DeletionPreview, Extent, Receipt
 from personhood.api.schema import WRITE_ERRORS, responses, with_body
 from personhood.deletions import Name, Preview, Request
-from personhood.errors import NotFound
+from personhood.errors import NotFound, PreconditionFailed
 from personhood.http import json_body
 from personhood.model import Deletion, DeletionState, Wish
+
+ERRORS = (*WRITE_ERRORS, 412)
 
 
 @delete(
@@ -32,7 +35,7 @@ from personhood.model import Deletion, DeletionState, Wish
             DeletionPreview,
             "What would go, in a dry run.",
             docs.PREVIEW,
-            errors=WRITE_ERRORS,
+            errors=ERRORS,
             bad=docs.NO_FLAG,
         ),
         204: ResponseSpec(None, description="Done."),
@@ -46,6 +49,7 @@ async def persons_delete(
     delete_recordings: Annotated[str | None, docs.WITH_RECORDINGS] = None,
     keep_person: Annotated[str | None, docs.KEEP_PERSON] = None,
     dry_run: Annotated[str | None, docs.DRY_RUN] = None,
+    if_match: tagged.IfMatch = None,
 ) -> Response[DeletionPreview] | Response[None]:
     body = await json_body.read(request)
 
@@ -71,13 +75,14 @@ async def persons_delete(
     summary="Delete the events of a person",
     description=docs.DELETE_EVENTS,
     operation_class=with_body(docs.EVENTS_BODY, docs.EVENTS_BODY_EXAMPLE, required=False),
-    responses=responses(docs.RECEIPT_OR_PREVIEW, "The receipt.", docs.RECEIPT, errors=WRITE_ERRORS),
+    responses=responses(docs.RECEIPT_OR_PREVIEW, "The receipt.", docs.RECEIPT, errors=ERRORS),
 )
 async def persons_delete_events(
     request: Asked,
     person_id: FromPath[str],
     *,
     dry_run: Annotated[str | None, docs.DRY_RUN] = None,
+    if_match: tagged.IfMatch = None,
 ) -> Receipt | DeletionPreview:
     return await queue(request, person_id, Wish(events=True), dry_run=dry_run)
 
@@ -90,7 +95,7 @@ async def persons_delete_events(
     description=docs.DELETE_RECORDINGS,
     operation_class=with_body(docs.EVENTS_BODY, docs.EVENTS_BODY_EXAMPLE, required=False),
     responses=responses(
-        docs.RECEIPT_OR_PREVIEW, "The receipt.", docs.RECORDINGS_RECEIPT, errors=WRITE_ERRORS
+        docs.RECEIPT_OR_PREVIEW, "The receipt.", docs.RECORDINGS_RECEIPT, errors=ERRORS
     ),
 )
 async def persons_delete_recordings(
@@ -98,6 +103,7 @@ async def persons_delete_recordings(
     person_id: FromPath[str],
     *,
     dry_run: Annotated[str | None, docs.DRY_RUN] = None,
+    if_match: tagged.IfMatch = None,
 ) -> Receipt | DeletionPreview:
     return await queue(request, person_id, Wish(recordings=True), dry_run=dry_run)
 
@@ -116,10 +122,13 @@ async def queue(
 
 
 async def of_person(request: Asked, person_id: str, *, wish: Wish) -> Request:
-    """Raises InvalidInput, or NotFound."""
-    at = datetime.now(UTC)
+    """Raises InvalidInput, NotFound, or PreconditionFailed."""
+    at, expected = datetime.now(UTC), tagged.expected(request)
     owner = await resolve(request, person_id, limit=1)
-    return wanted(request, [owner.person.id], wish=wish, at=at)
+    if expected is not None and not expected(owner.person):
+        raise PreconditionFailed
+    found = wanted(request, [owner.person.id], wish=wish, at=at)
+    return replace(found, expected=expected)
 
 
 def wanted(request: Asked, names: list[Name], *, wish: Wish, at: datetime) -> Request:

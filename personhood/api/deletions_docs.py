@@ -81,7 +81,8 @@ curl -X DELETE -H 'Authorization: Bearer phx_your_key' \\
 ```
 
 A flag is on as `true`, `1` or the bare key, and off as `false` or `0`. All of them may stand in a
-JSON body too. `dry_run=true` counts what would go, and changes nothing.
+JSON body too. `dry_run=true` counts what would go, and changes nothing. With `If-Match` the person
+goes only as it was read: if it has changed since, the answer is 412.
 
 Scope: `person:write`.
 """

@@ -7,7 +7,7 @@ from litestar.params import FromPath
 from msgspec.structs import replace
 
 from personhood import rejoins, splits
-from personhood.api import persons_docs
+from personhood.api import persons_docs, tagged
 from personhood.api import splits_docs as docs
 from personhood.api.asked import Asked, cause_of, flag, pool_of, resolve, url_of
 from personhood.api.present import ROW_DISTINCT_IDS_MAX, displayed, name_of
@@ -44,7 +44,7 @@ MOVES_SHOWN_MAX = 100
         SplitDone,
         "Who stays, and whom the others became.",
         docs.DONE,
-        errors=WRITE_ERRORS,
+        errors=(*WRITE_ERRORS, 412),
         bad=docs.NOT_ON_THIS_PERSON,
     ),
 )
@@ -55,6 +55,7 @@ async def persons_split(
     main_distinct_id: Annotated[str | None, docs.MAIN] = None,
     distinct_ids_to_split: Annotated[list[str] | None, docs.LISTED] = None,
     dry_run: Annotated[str | None, docs.DRY_RUN] = None,
+    if_match: tagged.IfMatch = None,
 ) -> SplitDone:
     body = await json_body.read(request)
     root = (await resolve(request, person_id, limit=1)).person
@@ -65,7 +66,7 @@ async def persons_split(
         pool_of(request),
         access.project,
         root,
-        wish=wish,
+        wish=replace(wish, expected=tagged.expected(request)),
         by=cause_of(request),
         dry_run=only_shown,
     )

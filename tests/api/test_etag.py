@@ -155,6 +155,37 @@ async def test_a_dry_run_has_the_same_precondition(client: Client, people: Peopl
     assert answer.status_code == 412
 
 
+@pytest.mark.parametrize(
+    ("method", "suffix", "body"),
+    [
+        ("DELETE", "", {}),
+        ("DELETE", "?keep_person&delete_events", {}),
+        ("POST", "/delete_events", {}),
+        ("POST", "/delete_recordings", {}),
+        ("POST", "/split", {"main_distinct_id": "ada"}),
+    ],
+)
+async def test_who_has_changed_is_neither_deleted_nor_split(
+    client: Client, people: People, method: str, suffix: str, body: dict[str, Any]
+) -> None:
+    person_id, _ = await people.add("ada", "eve", plan="free")
+    url, old = f"{PATH}/{person_id}{suffix}", await tag_of(client, person_id)
+    await client.patch(f"{PATH}/{person_id}", json={"properties": {"city": "London"}})
+    tag = await tag_of(client, person_id)
+    for dry_run in (False, True):
+        answer = await client.request(
+            method, url, json=body | {"dry_run": dry_run}, headers={"If-Match": old}
+        )
+        assert (answer.status_code, answer.json()) == (412, FAILED)
+    assert await tag_of(client, person_id) == tag
+    assert (await client.get("/api/projects/@current/deletions")).json()["count"] == 0
+    assert (await client.get(f"{PATH}/activity")).json()["total_count"] == 1
+    answer = await client.request(method, url, json=body, headers={"If-Match": tag})
+    assert answer.status_code in (200, 204)
+    answer = await client.request(method, f"{PATH}/999{suffix}", headers={"If-Match": "*"})
+    assert answer.status_code == 404
+
+
 async def test_several_headers_are_one_list(client: Client, people: People) -> None:
     person_id, _ = await people.add("ada", plan="free")
     tag = await tag_of(client, person_id)
