@@ -175,6 +175,27 @@ async def test_a_run_goes_on_from_wherever_it_was_killed(
     assert files(tmp_path) == await sessions(pool) == []
 
 
+async def test_blobs_of_a_deletion_are_not_swept_but_counted(
+    pool: Pool, shop: Project, recorder: Recorder, store: Blobs, tmp_path: Path
+) -> None:
+    await send(pool, shop, set_("ada"))
+    await keep(recorder, shop, *[block(f"s-{n}", "ada", str(n)) for n in range(3)])
+    outcome = await delete(pool, shop, "ada", wish=RECORDINGS)
+
+    class Away(Blobs):
+        async def delete_all(self, paths: Any) -> None:
+            raise blobs.BlobsAway("it is away")
+
+    await run(pool, shop, Away(lambda: store.store))
+    aged = "UPDATE doomed_blob SET at = now() - interval '1 day' RETURNING 1"
+    assert len(await read(pool, aged)) == 3
+    assert await recordings.sweep_doomed(pool, store) == 0
+    await run(pool, shop, store)
+    assert (await state(pool, outcome))[0] == "completed"
+    assert (await counts(pool, outcome))["blobs"] == (3, 3, 0)
+    assert files(tmp_path) == []
+
+
 async def test_without_its_storage_a_deletion_is_not_completed(
     pool: Pool, shop: Project, recorder: Recorder, store: Blobs, tmp_path: Path
 ) -> None:

@@ -25,12 +25,19 @@ async def spare_all(conn: AsyncConnection, paths: Collection[str]) -> int:
 
 
 async def lock_old(conn: AsyncConnection, *, age_s: float, most: int) -> list[str]:
-    """Some that nobody is about to write or remove any more, until the transaction ends."""
+    """Some that nobody is about to write or remove any more, until the transaction ends. Those of a
+    deletion are its own to remove, and to count, as long as it may run.
+    """
     cursor = await conn.execute(
         """
         SELECT path
           FROM doomed_blob
          WHERE at < now() - make_interval(secs => %(age_s)s)
+           AND NOT EXISTS (SELECT
+                             FROM deletion
+                            WHERE id = doomed_blob.deletion_id
+                              AND state NOT IN ('completed', 'cancelled')
+                           OFFSET 0)
          ORDER BY at
          LIMIT %(most)s
            FOR UPDATE SKIP LOCKED
