@@ -26,6 +26,7 @@ from personhood.redactions import redact_neighbours
 from personhood.store import (
     activity,
     deletion,
+    deletion_check,
     deletion_count,
     forgetting,
     gate,
@@ -40,6 +41,7 @@ SETTLE_WAIT_S = 2.0
 SETTLED_AT_ONCE_MAX = 50_000  # distinct ids; more are left to a job, so that nobody waits for it
 UNSETTLED_AGE_S = 60.0
 UNSETTLED_PER_PASS = 1000
+LEFT = "There is something left that refers to the person; `personhood verify` tells where."
 
 log = structlog.get_logger(__name__)
 
@@ -230,8 +232,8 @@ async def settle_soon(pool: Pool, receipts: Sequence[Deletion]) -> None:
 
 async def settle(pool: Pool, receipts: Sequence[Deletion]) -> bool:
     """Remove what is left of deleted profiles of one project: names that no event carries, warnings
-    that tell them, and what others' ledgers tell of them. False when groups of events are not done
-    in SETTLE_WAIT_S.
+    that tell them, and what others' ledgers tell of them. Then it is looked for them, wherever they
+    may be. False when groups of events are not done in SETTLE_WAIT_S.
 
     May run again, and several times at once.
     """
@@ -247,7 +249,9 @@ async def settle(pool: Pool, receipts: Sequence[Deletion]) -> bool:
             await forgetting.delete_warnings_by_person(conn, ids)
             await forgetting.drop_nameless(conn, ids)
             await deletion_count.verify(conn, ids)
-            settled = await deletion.settle(conn, ids)
+            left = await deletion_check.left(conn, ids)
+            settled = await deletion.settle(conn, [id for id in ids if id not in left])
+            await deletion.tell_failure(conn, left.keys(), reason=LEFT)
             await forgetting.drop_notes(conn, settled)
     return True
 

@@ -380,3 +380,21 @@ async def test_nothing_asked_for_is_no_receipt(pool: Pool, shop: Project) -> Non
     await send(pool, shop, set_("ada"))
     outcome = await delete(pool, shop, "ada", wish=Wish())
     assert (len(outcome.found), outcome.receipts) == (1, [])
+
+
+async def test_what_is_left_is_not_called_settled(pool: Pool, shop: Project) -> None:
+    """Whatever refers to the person: here the ledger of somebody else."""
+    await send(pool, shop, set_("ada"), set_("bob"))
+    ada = (await owner(pool, shop, "ada")).person
+    bob = (await owner(pool, shop, "bob")).person
+    await read(
+        pool, "UPDATE ledger SET source_id = %s WHERE person_id = %s RETURNING 1", ada.id, bob.id
+    )
+    outcome = await delete(pool, shop, "ada")
+    assert await state(pool, outcome) == ("running", False, False)
+    [(failure,)] = await read(pool, "SELECT failure FROM deletion")
+    assert failure == deletions.LEFT
+    await read(pool, "UPDATE ledger SET source_id = NULL RETURNING 1")
+    assert await deletions.settle(pool, outcome.receipts)
+    assert await state(pool, outcome) == ("completed", True, True)
+    assert await read(pool, "SELECT failure FROM deletion") == [(None,)]

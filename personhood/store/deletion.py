@@ -1,6 +1,6 @@
 """Receipts of deletions: made with what they are about, read, and closed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -144,6 +144,7 @@ async def settle(conn: AsyncConnection, ids: Sequence[int]) -> list[int]:
         WITH settled AS (
             UPDATE deletion
                SET settled_at = now(),
+                   failure = NULL,
                    state = CASE WHEN events OR recordings THEN state ELSE 'completed' END,
                    completed_at = CASE WHEN events OR recordings THEN NULL ELSE now() END,
                    verified_at = CASE WHEN events OR recordings THEN NULL ELSE now() END
@@ -163,6 +164,14 @@ async def settle(conn: AsyncConnection, ids: Sequence[int]) -> list[int]:
         {"ids": list(ids)},
     )
     return [row[0] for row in await cursor.fetchall()]
+
+
+async def tell_failure(conn: AsyncConnection, ids: Collection[int], *, reason: str) -> None:
+    """What keeps deletions of profiles from being settled, for now."""
+    await conn.execute(
+        "UPDATE deletion SET failure = %(reason)s WHERE id = ANY(%(ids)b::bigint[])",
+        {"ids": list(ids), "reason": reason},
+    )
 
 
 async def event_page(
