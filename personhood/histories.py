@@ -29,6 +29,8 @@ from personhood.store import event_ends
 from personhood.store.event import Written
 from personhood.store.history import Absorbed, Sent
 
+CLOCKS_AT_ONCE = 50
+
 Item: TypeAlias = Link | Write | Absorbed
 Keyed: TypeAlias = tuple[Key, Item]
 
@@ -152,12 +154,28 @@ def take_step(replay: Replay, item: Item, *, apart: Collection[str]) -> None:
 async def clocked(
     conn: AsyncConnection, project_id: int, rows: AsyncIterator[Absorbed]
 ) -> AsyncGenerator[Absorbed, None]:
-    """The same with clocks; a person at a time, since a family may have absorbed very many."""
+    """The same with clocks; some at a time, since a family may have absorbed very many."""
+    batch: list[Absorbed] = []
     async for row in rows:
-        known = await clocks.of_persons(conn, project_id, [row.source_id])
-        uuids = [] if row.event_uuid is None else [row.event_uuid]
-        imports = await event_ends.imported(conn, project_id, uuids)
-        yield replace(row, clock=known[row.source_id], historical=bool(imports))
+        batch.append(row)
+        if len(batch) == CLOCKS_AT_ONCE:
+            for each in await with_clocks(conn, project_id, batch):
+                yield each
+            batch = []
+    for each in await with_clocks(conn, project_id, batch) if batch else []:
+        yield each
+
+
+async def with_clocks(
+    conn: AsyncConnection, project_id: int, rows: Sequence[Absorbed]
+) -> list[Absorbed]:
+    known = await clocks.of_persons(conn, project_id, [row.source_id for row in rows])
+    uuids = {row.event_uuid for row in rows if row.event_uuid is not None}
+    imports = await event_ends.imported(conn, project_id, uuids)
+    return [
+        replace(row, clock=known[row.source_id], historical=row.event_uuid in imports)
+        for row in rows
+    ]
 
 
 async def keyed(rows: AsyncIterator[Item], bends: list[Bend]) -> AsyncGenerator[Keyed, None]:

@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from personhood import past
 from personhood.api.asked import Asked, pool_of, reference, url_of
 from personhood.api.present import ROW_DISTINCT_IDS_MAX, detail_of, displayed, row
-from personhood.api.wire import PersonDetail, PersonList
+from personhood.api.wire import PersonDetail, PersonList, PersonRow
 from personhood.errors import InvalidInput, NotFound
 from personhood.filters import tree
 from personhood.http import page as pages
@@ -81,7 +81,16 @@ async def retrieved(request: Asked, text: str, at: At) -> PersonDetail:
 async def listed(
     request: Asked, at: At, filter: Filter, *, limit: int, cursor: str | None
 ) -> PersonList:
-    """A page of whoever fits. Raises InvalidInput for what cannot be asked of the past."""
+    """A page of a list. Raises InvalidInput for what cannot be asked of the past."""
+    rows, mark = await searched(request, at, filter, limit=limit, cursor=cursor)
+    url = None if mark is None else pages.at_cursor(url_of(request), mark)
+    return PersonList(results=rows, next=url, previous=None)
+
+
+async def searched(
+    request: Asked, at: At, filter: Filter, *, limit: int, cursor: str | None
+) -> tuple[list[PersonRow], str | None]:
+    """Whoever fits, and the cursor of what follows. Raises InvalidInput."""
     project, place = request.auth.project, Place(min(limit, PAGE_MAX), read(cursor))
     if tree.cohort_ids(filter.properties):
         raise InvalidInput(NO_COHORTS, attr="properties")
@@ -95,15 +104,12 @@ async def listed(
             found, mark = await fitting(conn, filter, there), None
         else:
             found, mark = await page(conn, project, place, at=at, filter=filter)
-    return PersonList(
-        results=[
-            row(replace(each, distinct_ids=ids), project)
-            for each in found
-            for ids in [displayed(each.distinct_ids)[:ROW_DISTINCT_IDS_MAX]]
-        ],
-        next=None if mark is None else pages.at_cursor(url_of(request), mark.hex),
-        previous=None,
-    )
+    rows = [
+        row(replace(each, distinct_ids=ids), project)
+        for each in found
+        for ids in [displayed(each.distinct_ids)[:ROW_DISTINCT_IDS_MAX]]
+    ]
+    return rows, None if mark is None else mark.hex
 
 
 def read(cursor: str | None) -> UUID:

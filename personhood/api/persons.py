@@ -91,11 +91,17 @@ async def persons_list(
 async def persons_search(request: Asked) -> PersonsFound | Streamed:
     body = await json_body.read(request)
     filter = person_filter.in_body(body, request.auth.project)
-    if is_csv_wanted():
+    as_of, basis = (person_filter.text_in(body, name) for name in ("as_of", "as_of_basis"))
+    moment = past.at(as_of, basis)
+    if moment is None and is_csv_wanted():
         return await export(request, filter, all=flag(body.get("all"), attr="all"))
     limit, offset = (written_number(body, name) for name in ("limit", "offset"))
     page, cursor = pages.page(limit, offset), person_filter.text_in(body, "cursor")
     counted = flag(body.get("include_total"), attr="include_total")
+    if moment is not None:
+        past.refuse(offset=page.offset, counted=counted)
+        rows, mark = await past.searched(request, moment, filter, limit=page.limit, cursor=cursor)
+        return PersonsFound(results=rows, next_cursor=mark, next_offset=None)
     if offset is None:
         place = Place(limit=page.limit, behind=cursors.read(cursor or ""))
     else:

@@ -198,7 +198,8 @@ AS_OF = QueryParameter(
         "up to 100 on a page, with every filter asked of what persons were; but of no cohort: its "
         "members are known of the present alone. No index knows the past: a page looks at 1,000 "
         "persons and may end early, even empty, while `next` leads on. There is no `offset` and no "
-        "count. Who was deleted is in no past."
+        "count; CSV comes in pages as well, each with a `Link` to the next. Who was deleted is in "
+        "no past."
     ),
     examples=[Example(value="2026-05-04T12:00:00Z")],
 )
@@ -240,6 +241,8 @@ SEARCH_BODY = Schema(
         "offset": Schema(type=OpenAPIType.INTEGER, minimum=0),
         "cursor": Schema(type=OpenAPIType.STRING, description="`next_cursor` of the last page."),
         "include_total": Schema(type=OpenAPIType.BOOLEAN, default=False),
+        "as_of": Schema(type=OpenAPIType.STRING, description="As the list takes it."),
+        "as_of_basis": Schema(type=OpenAPIType.STRING, enum=["recorded", "event"]),
         "all": Schema(type=OpenAPIType.BOOLEAN, default=False, description=ALL_TOLD),
     },
 )

@@ -249,6 +249,29 @@ async def test_a_page_that_finds_few_ends_early_and_leads_on(
     assert (sorted(found), pages) == ([3, 9], 3)
 
 
+async def test_a_search_by_a_body(client: Client, pool: Pool, shop: Project) -> None:
+    await send(pool, shop, *(set_(f"x{number}", n=number) for number in range(5)))
+    body: dict[str, Any] = {"as_of": await now(pool), "search": "x", "limit": 3}
+    await send(pool, shop, *(set_(f"x{number}", n=0) for number in range(5)))
+    found: list[int] = []
+    for following in (True, False):
+        answer = (await client.post(f"{PATH}/search", json=body)).json()
+        found += [row["properties"]["n"] for row in answer["results"]]
+        assert (answer["next_cursor"] is not None, answer["next_offset"]) == (following, None)
+        body["cursor"] = answer["next_cursor"]
+    assert sorted(found) == [0, 1, 2, 3, 4]
+    for name, value in (("offset", 1), ("include_total", True), ("as_of", "x"), ("as_of", 1)):
+        answer = await client.post(f"{PATH}/search", json={"as_of": "2024-01-01", name: value})
+        assert (answer.status_code, answer.json()["attr"]) == (400, name)
+
+
+async def test_as_csv_a_page_leads_to_the_next(client: Client, pool: Pool, shop: Project) -> None:
+    await send(pool, shop, set_("u"), set_("a"))
+    answer = await client.get(f"{PATH}.csv?limit=1&as_of={await now(pool)}")
+    assert len(answer.text.splitlines()) == 2
+    assert 'rel="next"' in answer.headers["link"]
+
+
 @pytest.mark.parametrize(
     ("query", "attr"),
     [
