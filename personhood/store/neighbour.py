@@ -7,7 +7,9 @@ from psycopg import AsyncConnection
 
 async def note(conn: AsyncConnection, deletions: Sequence[int]) -> None:
     """Whoever was parted from one of the persons or ids by an undone merge or a split, and all that
-    these have been merged into. While merges and splits are still there to tell."""
+    these have been merged into. While merges, splits and ledgers are still there to tell: a split
+    goes with the first of its persons that is forgotten, after that only the ledgers of the others
+    name one another."""
     await conn.execute(
         """
         INSERT INTO deletion_neighbour (deletion_id, person_id)
@@ -36,6 +38,18 @@ async def note(conn: AsyncConnection, deletions: Sequence[int]) -> None:
                      FROM split
                      JOIN split_person ON split_person.split_id = split.id
                     WHERE split.person_id = deletion_person.person_id
+                    UNION ALL
+                   SELECT told.person_id
+                     FROM (SELECT person_id FROM ledger
+                            WHERE source_id = deletion_person.person_id
+                            UNION ALL
+                           SELECT source_id FROM ledger
+                            WHERE person_id = deletion_person.person_id
+                              AND source_id IS NOT NULL) AS told
+                    WHERE NOT EXISTS (SELECT
+                                        FROM deletion_person AS kin
+                                       WHERE kin.deletion_id = deletion_person.deletion_id
+                                         AND kin.person_id = told.person_id)
                    ) AS other
              WHERE deletion_person.deletion_id = ANY(%(deletions)b::bigint[])
              UNION
@@ -70,6 +84,8 @@ async def note(conn: AsyncConnection, deletions: Sequence[int]) -> None:
                      FROM split_person
                      JOIN split ON split.id = split_person.split_id
                     WHERE split_person.person_id = near.person_id
+                    UNION ALL
+                   SELECT person_id FROM ledger WHERE source_id = near.person_id
                    ) AS above
         )
         SELECT deletion_id, person_id
