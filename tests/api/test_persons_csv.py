@@ -2,11 +2,11 @@
 
 import csv
 import json
+import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from io import StringIO
-from typing import Any
 
 import httpx
 import psutil
@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from tests.api.conftest import Client, People
-from tests.server import Server
+from tests.server import DEADLINE_S, Server
 
 PATH = "/api/projects/1/persons"
 MANY = 50_000
@@ -182,9 +182,9 @@ async def test_too_many_columns_are_refused(client: Client, people: People) -> N
     assert (await client.get(PATH)).status_code == 200
 
 
-@pytest.fixture
-def full(server: Server) -> Iterator[Server]:
-    """A server with 50,000 persons of a kilobyte each, one of them with a list."""
+@pytest.fixture(scope="module")
+def filled(shared_server: Server) -> Server:
+    server = shared_server
     with psycopg.connect(server.database_url, autocommit=True) as conn:
         conn.execute(
             """
@@ -204,7 +204,18 @@ def full(server: Server) -> Iterator[Server]:
             SELECT project_id, 'id ' || id, id FROM person
             """
         )
-    yield server
+    return server
+
+
+@pytest.fixture
+def full(filled: Server) -> Server:
+    """A server with 50,000 persons of a kilobyte each, one of them with a list.
+
+    It makes no file, and its log has nothing of another test.
+    """
+    wait_until(lambda: copies(filled) == 0)
+    os.truncate(filled.log_file, 0)
+    return filled
 
 
 def memory(server: Server) -> int:
@@ -254,8 +265,8 @@ def begun(server: Server) -> socket.socket:
     return opened
 
 
-def wait_until(holds: Any, *, seconds: int = 30) -> None:
-    end = time.monotonic() + seconds
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE_S
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
