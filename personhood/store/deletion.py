@@ -157,7 +157,7 @@ async def settle(conn: AsyncConnection, ids: Sequence[int]) -> list[int]:
             RETURNING id
         ),
         noted AS (
-            DELETE FROM deletion_unsettled USING settled WHERE deletion_id = settled.id
+            DELETE FROM deletion_unsettled WHERE deletion_id = ANY(ARRAY(SELECT id FROM settled))
         )
         SELECT id FROM settled
         """,

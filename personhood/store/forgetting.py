@@ -336,9 +336,9 @@ async def drop_notes(conn: AsyncConnection, deletions: Sequence[int]) -> None:
                AND state IN ('completed', 'cancelled')
         ),
         persons AS (
-            DELETE FROM deletion_person USING done WHERE deletion_id = done.id
+            DELETE FROM deletion_person WHERE deletion_id = ANY(ARRAY(SELECT id FROM done))
         )
-        DELETE FROM deletion_target USING done WHERE deletion_id = done.id
+        DELETE FROM deletion_target WHERE deletion_id = ANY(ARRAY(SELECT id FROM done))
         """,
         {"deletions": list(deletions)},
     )
