@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from personhood import settings
 from personhood.app import create_app
+from personhood.blobs import Blobs
 from personhood.model import Project
 from personhood.store import api_key, project
 from personhood.store.pool import Pool
@@ -65,13 +66,21 @@ def created(database: str) -> Litestar:
 
 
 @pytest.fixture
-async def app(database: str) -> AsyncIterator[Litestar]:
+def stored() -> Blobs | None:
+    """Where recordings are kept; a module that makes some says where."""
+    return None
+
+
+@pytest.fixture
+async def app(database: str, stored: Blobs | None) -> AsyncIterator[Litestar]:
     """The application itself, in this test's event loop: a pool belongs to one.
 
     Made once: its routes take longer than a test does. What it keeps is this test's own.
     """
     made = created(database)
     before = made.state.copy()
+    if stored is not None:
+        made.state.blobs = stored
     async with made.lifespan():
         yield made
     made.state = before

@@ -9,10 +9,10 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from personhood.api import health
-from personhood.app import create_app
 from personhood.settings import Settings
 from personhood.store import embedded
 from personhood.store.pool import Pool, pool
+from tests.api.conftest import created
 from tests.server import Server
 
 Client = AsyncTestClient[Litestar]
@@ -23,7 +23,7 @@ READINESS = ["/_readiness", "/_readyz"]
 
 @pytest.fixture
 async def client(database: str) -> AsyncIterator[Client]:
-    async with AsyncTestClient(create_app(Settings(), database)) as client:
+    async with AsyncTestClient(created(database)) as client:
         yield client
 
 

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from litestar import Litestar
 
-from personhood import settings
-from personhood.app import create_app
+from personhood import blobs
+from personhood.blobs import Blobs
 from personhood.identity.distinct_id import person_uuid
 from personhood.model import Project
 from personhood.store import recording_count
@@ -30,15 +30,8 @@ LATER = {"type": 3, "timestamp": NOW + 4000, "data": {"source": 5, "text": "*"}}
 
 
 @pytest.fixture
-async def app(database: str, data_dir: Path) -> AsyncIterator[Litestar]:
-    made = create_app(
-        settings.read(
-            {"PERSONHOOD_DATA_DIR": str(data_dir), "PERSONHOOD_DELETION_WINDOW": "01:00-01:01"}
-        ),
-        database,
-    )
-    async with made.lifespan():
-        yield made
+def stored(data_dir: Path) -> Blobs:
+    return blobs.opened(None, data_dir)
 
 
 @pytest.fixture
