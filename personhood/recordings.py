@@ -31,6 +31,8 @@ from personhood.store.recording import Stay
 EXPIRED_PER_STEP = 10
 DOOMED_PER_STEP = 1000
 NAMES_PER_STEP = 1000
+UNPACKED_AT_ONCE = 2
+SMALL_BYTES = 64 * 1024
 GATE_WAIT_S = 2.0
 BLOCKS_MAX = 50_000  # of a session: one a second for most of a day
 # Whoever writes a blob has long been answered, or given up, by then.
@@ -46,6 +48,16 @@ class Recorder:
         self.pool, self.store = pool, store
         self.retention = timedelta(seconds=retention_s)
         self.bytes_max, self.bytes = bytes_max, 0
+        self.turns = asyncio.Semaphore(UNPACKED_AT_ONCE)
+
+    @asynccontextmanager
+    async def turn(self, size: int) -> AsyncIterator[None]:
+        """To unpack what was sent, which may grow a hundredfold; what is small need not wait."""
+        if size < SMALL_BYTES:
+            yield
+            return
+        async with self.turns:
+            yield
 
     @asynccontextmanager
     async def room(self, size: int) -> AsyncIterator[None]:

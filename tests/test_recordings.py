@@ -325,6 +325,20 @@ async def test_what_is_on_its_way_is_bounded(recorder: Recorder) -> None:
         pass
 
 
+async def test_few_large_requests_are_unpacked_at_once(recorder: Recorder) -> None:
+    large = recordings.SMALL_BYTES
+    async with recorder.turn(large), recorder.turn(large), recorder.turn(large - 1):
+        waiting = asyncio.create_task(take_turn(recorder, large))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    await waiting
+
+
+async def take_turn(recorder: Recorder, size: int) -> None:
+    async with recorder.turn(size):
+        pass
+
+
 async def test_unknown_sessions(pool: Pool, shop: Project, store: Blobs) -> None:
     with pytest.raises(NotFound):
         await recordings.delete(pool, store, shop, session_id="none")

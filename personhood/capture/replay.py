@@ -42,7 +42,8 @@ class Snapshots(Endpoint):
             return snapshots.parse(text, user_agent=header(scope, b"user-agent"))
 
         payload = await body_of(scope, receive, bytes_max=RECEIVED_BYTES_MAX)
-        given = await aside(len(payload), unpack, payload)
+        async with state.recorder.turn(len(payload)):
+            given = await aside(len(payload), unpack, payload)
         project = await state.projects.by_token(given.token)
         if project is not None:
             size = given.size
