@@ -5,7 +5,7 @@ Shared by the verbs that change what has been: `merges` and `splits`.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -31,6 +31,7 @@ from personhood.store.history import Absorbed, Sent
 
 CLOCKS_AT_ONCE = 50
 
+T = TypeVar("T")
 Item: TypeAlias = Link | Write | Absorbed
 Keyed: TypeAlias = tuple[Key, Item]
 
@@ -250,3 +251,14 @@ def take(row: Person, state: State) -> None:
 async def listed(items: Iterable[Item]) -> AsyncGenerator[Item, None]:
     for item in items:
         yield item
+
+
+async def batched(rows: AsyncIterator[T], size: int) -> AsyncGenerator[list[T], None]:
+    batch: list[T] = []
+    async for row in rows:
+        batch.append(row)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

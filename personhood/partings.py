@@ -20,8 +20,8 @@ from personhood.model import (
     SplitPerson,
     SplitRole,
 )
+from personhood.origins import Ground
 from personhood.persons import Stale
-from personhood.sides import Ground
 from personhood.store import distinct_id, entry, merge, person, split
 from personhood.store.pool import encode
 

@@ -121,6 +121,7 @@ async def read(conn: AsyncConnection, project: Project, root_id: int, *, split_i
     splits = await split.later(conn, project.id, person_ids=[root_id], since=split_id)
     if len(splits) > 1:
         raise Conflict(f"Split {splits[0].id} of this person is newer. Undo that one first.")
+    await history.by_index(conn)
     rows = await person.by_ids(conn, [part.person_id for part in parts])
     versions = {part.person_id: part.version + 1 for part in parts if part.version is not None}
     owned = await distinct_id.of_family(conn, root_id, limit=MOVED_MAX)
@@ -181,7 +182,7 @@ async def together(conn: AsyncConnection, known: Known) -> State:
     apart -= {each.distinct_id for each in known.ids}
     rows = history.of_chain(conn, known.project.id, chain=chain, since=since, bends=bends)
     others = history.absorbed(conn, known.project.id, chain=chain, since=since, bends=bends)
-    lost = entry.orphans(conn, known.project.id, person_ids=chain, since=since)
+    lost = entry.orphans(conn, known.project.id, person_ids=chain, since=since, bends=bends)
     async with AsyncExitStack() as stack:
         for stream in (rows, others, lost):
             stack.push_async_callback(stream.aclose)

@@ -21,7 +21,6 @@ from personhood.histories import (
     keyed,
     link_of,
     listed,
-    properties_before,
     take_step,
     timed,
     unrecorded,
@@ -31,8 +30,6 @@ from personhood.histories import (
 from personhood.identity.properties import FILTERED
 from personhood.identity.replay import (
     CREATOR,
-    Bend,
-    Link,
     Replay,
     State,
     Write,
@@ -45,6 +42,7 @@ from personhood.identity.replay import (
 )
 from personhood.identity.split import concerned, overlaid
 from personhood.model import DistinctId, Entry, EntryKind, Person, Project
+from personhood.origins import Ground, beginnings, foundations, is_founded
 from personhood.store import (
     distinct_id,
     entry,
@@ -61,37 +59,6 @@ from personhood.store.pool import encode
 
 ALONE_BYTES_MAX = 256 * 1024 * 1024
 TOO_MUCH = "These distinct ids wrote too much to be split off at once. List fewer of them."
-
-
-class Ground(Struct, kw_only=True):
-    """What the store knows of a root and of the ids that are to leave it.
-
-    `rows` are the chain's persons, `firsts` their first entries, `homes` the leaves that the ids
-    which those name have now. `apart` are names that may not count as the same person: those that
-    leave, and that left before. `makers` are the events that made a person, `imports` those that
-    joined persons by a historical import; if the root has any, it is `imported`.
-    """
-
-    project: Project
-    root: Person
-    moved: list[DistinctId]
-    rows: dict[int, Person]
-    links: list[Link]
-    firsts: dict[int, Entry]
-    homes: dict[int, int]
-    bends: list[Bend]
-    apart: set[str]
-    imported: bool = False
-    imports: set[UUID] = field(default_factory=set)
-    makers: set[UUID] = field(default_factory=set)
-    moved_ids: dict[int, None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.moved_ids = dict.fromkeys(each.id for each in self.moved)
-
-    def leaf(self, moved: DistinctId) -> int:
-        assert moved.person_id is not None, "an id of a person has a leaf"
-        return moved.person_id
 
 
 class Alone(Struct, kw_only=True):
@@ -124,9 +91,7 @@ async def survey(
     chain = {root.id, *leaves}
     chain |= {id for link in links for id in (link.source_id, link.target_id)}
     rows = await person.by_ids(conn, chain)
-    firsts = await entry.firsts(conn, project.id, chain)
-    named = {id for each in firsts.values() for id in each.ids}
-    named |= {id for each in firsts.values() if (id := founder(each)) is not None}
+    firsts, homes = await foundations(conn, project.id, chain)
     bends = await split.bends(conn, project.id, chain)
     links = await timed(conn, project.id, links, bends=bends)
     gone = await split.names_gone(conn, project.id, chain)
@@ -137,7 +102,7 @@ async def survey(
         rows=rows,
         links=sorted(links + unrecorded(rows, links), key=lambda link: link.version),
         firsts=firsts,
-        homes=await distinct_id.leaves_of(conn, named),
+        homes=homes,
         bends=bends,
         apart=gone | {each.distinct_id for each in moved},
         imported=await event_ends.any_imported(conn, [root.id]),
@@ -145,11 +110,6 @@ async def survey(
             conn, project.id, {link.event_uuid for link in links if link.event_uuid is not None}
         ),
     )
-
-
-def founder(first: Entry) -> int | None:
-    """The id that a person was made for."""
-    return first.cause.distinct_id_id or next(iter(first.ids), None)
 
 
 # Those who leave
@@ -271,54 +231,6 @@ async def left(conn: AsyncConnection, ground: Ground, written: set[str]) -> dict
     return found
 
 
-async def beginnings(conn: AsyncConnection, ground: Ground) -> dict[int, State]:
-    """What the persons were when they were made; if that was by an id that is no longer there, then
-    by the first event of those who are.
-
-    Of a person whose making no entry tells, what it had before its entries is its own.
-    """
-    orphaned = [id for id in ground.rows if not is_founded(ground, id)]
-    firsts = await event_ends.first_of_leaves(conn, orphaned, without=ground.moved_ids)
-    untold = [id for id in ground.rows if not is_told(ground, id)]
-    entries = await entry.of_persons(conn, ground.project.id, untold)
-    states: dict[int, State] = {}
-    for id, row in ground.rows.items():
-        if id in untold:
-            before = properties_before(row, entries.get(id, []))
-            states[id] = State(before, row.is_identified, row.created_at)
-        elif id in orphaned:
-            first = firsts.get(id)
-            states[id] = (
-                State({}) if first is None else State({CREATOR: str(first.uuid)}, False, first.at)
-            )
-        else:
-            made = ground.firsts[id]
-            stay = {each for each in made.ids if ground.homes.get(each) == id}
-            named = len(stay - ground.moved_ids.keys()) > 1
-            states[id] = State(dict(made.after), named, made.created_at)
-        states[id].clock = {} if ground.imported else None
-    makers = {each.uuid for each in firsts.values()}
-    makers |= {each.cause.event_uuid for each in ground.firsts.values()}
-    ground.makers = {uuid for uuid in makers if uuid is not None}
-    return states
-
-
-def is_told(ground: Ground, id: int) -> bool:
-    """Whether the ledger begins with the person's making."""
-    first = ground.firsts.get(id)
-    return first is not None and first.kind in (EntryKind.CREATED, EntryKind.SPLIT)
-
-
-def is_founded(ground: Ground, id: int) -> bool:
-    """Whether whom a person was made for is still there."""
-    first = ground.firsts.get(id)
-    if first is None or not is_told(ground, id):
-        return True
-    by = founder(first)
-    stays = by is not None and by not in ground.moved_ids and ground.homes.get(by) == id
-    return first.kind is EntryKind.CREATED and stays
-
-
 async def gone_through(
     conn: AsyncConnection, ground: Ground, states: dict[int, State], *, keys: set[str] | None
 ) -> Replay | None:
@@ -346,7 +258,14 @@ async def gone_through(
         claims=claims,
         bends=ground.bends,
     )
-    lost = entry.orphans(conn, project_id, person_ids=chain, without=ground.moved_ids, keys=keys)
+    lost = entry.orphans(
+        conn,
+        project_id,
+        person_ids=chain,
+        without=ground.moved_ids,
+        keys=keys,
+        bends=ground.bends,
+    )
     others = history.absorbed(conn, project_id, chain=chain, keys=keys, bends=ground.bends)
     async with AsyncExitStack() as stack:
         for stream in (rows, lost, others):

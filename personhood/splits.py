@@ -13,16 +13,26 @@ from uuid import UUID, uuid4
 from msgspec import Struct, field
 from psycopg import AsyncConnection
 
-from personhood import partings, sides
+from personhood import origins, partings, sides
 from personhood.errors import InvalidInput, NotFound, Overloaded, PreconditionFailed
 from personhood.histories import link_of
 from personhood.identity.distinct_id import person_uuid
 from personhood.identity.split import TAKEN_ALONG_MAX, Leaf, Moving, Seat, grafts, seats
 from personhood.model import Activity, ActivityKind, Cause, DistinctId, Person, Project
+from personhood.origins import Ground
 from personhood.partings import MOVED_MAX, Part, Plan
 from personhood.persons import ATTEMPTS_MAX, BACKOFF_S, CONFLICTS, Stale
-from personhood.sides import Alone, Ground
-from personhood.store import activity, distinct_id, event_ends, merge, person, person_lookup, split
+from personhood.sides import Alone
+from personhood.store import (
+    activity,
+    distinct_id,
+    event_ends,
+    history,
+    merge,
+    person,
+    person_lookup,
+    split,
+)
 from personhood.store.pool import Pool
 
 
@@ -77,6 +87,7 @@ async def split_in(
     stay = [each.distinct_id for each in owned if each.id not in gone]
     outcome = Outcome(kept=root, distinct_ids=stay)
     if moved:
+        await history.by_index(conn)
         plan = await planned(conn, project, root, moved=moved)
         outcome.kept, outcome.parts = plan.root, plan.parts
         if dry_run:
@@ -199,7 +210,7 @@ def moving_of(ground: Ground, moved: DistinctId) -> Moving:
     leaf = ground.rows[ground.leaf(moved)]
     uuid = person_uuid(moved.project_id, moved.distinct_id)
     first = ground.firsts.get(leaf.id)
-    made_for = first is not None and sides.founder(first) == moved.id
+    made_for = first is not None and origins.founder(first) == moved.id
     return Moving(
         id=moved.id,
         leaf_id=leaf.id,

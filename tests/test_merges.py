@@ -1,5 +1,6 @@
 """Undoing merges: the persons there were, with what each side's ids have written since."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,11 +10,11 @@ from hypothesis import strategies as st
 
 from personhood import merges, persons
 from personhood.capture.parse import Sent
-from personhood.errors import NotFound
+from personhood.errors import Conflict, NotFound
 from personhood.ledger import book
 from personhood.merges import Outcome
 from personhood.model import Cause, Merge, Person, Project
-from personhood.store import entry, merge, person_lookup, project
+from personhood.store import entry, merge, person, person_lookup, project
 from personhood.store.person_lookup import Name, Owner
 from personhood.store.pool import Pool
 from tests.test_persons import sent, shop, work
@@ -155,6 +156,68 @@ async def test_what_joined_by_a_name_of_the_freed_side_goes_with_it(
     [left] = await family(pool, shop, "z")
     await undo(pool, shop, "z", left.id)
     assert facts(await owner(pool, shop, "z"))["properties"] == {"z": 1}
+
+
+async def test_what_somebody_absorbed_before_is_not_absorbed_again(
+    pool: Pool, shop: Project
+) -> None:
+    await send(pool, shop, *(sent("page", name) for name in "abcd"))
+    await send(pool, shop, sent("$merge_dangerously", "c", alias="d"), set_("b", k=0))
+    await send(pool, shop, sent("$merge_dangerously", "a", alias="b"))
+    await send(pool, shop, sent("page", "a", **{"$unset": ["k"]}))
+    await send(pool, shop, sent("$merge_dangerously", "a", alias="c"))
+    first = (await family(pool, shop, "a"))[-1]
+    await undo(pool, shop, "a", first.id)
+    together = facts(await owner(pool, shop, "a"))
+    assert (together["ids"], together["properties"]) == (["a", "b", "c"], {})
+    assert facts(await owner(pool, shop, "d"))["ids"] == ["d"]
+
+
+async def test_a_preview_waits_for_nobody(pool: Pool, shop: Project) -> None:
+    await send(pool, shop, set_("a", n=1), set_("u", m=1), identify("u", "a"))
+    [made] = await family(pool, shop, "a")
+    async with pool.connection() as conn, conn.transaction():
+        root = (await owner(pool, shop, "u")).person
+        await person.lock(conn, [root.id])
+        shown = await asyncio.wait_for(undo(pool, shop, "a", made.id, preview=True), 30)
+    assert facts(shown.freed)["properties"] == {"n": 1}
+
+
+async def test_of_many_ids_the_oldest_are_shown_and_all_are_freed(
+    pool: Pool, shop: Project
+) -> None:
+    await send(pool, shop, set_("a", n=1), set_("u", m=1))
+    async with pool.connection() as conn:
+        for name in ("a", "u"):
+            await conn.execute(
+                """
+                INSERT INTO distinct_id (project_id, distinct_id, person_id)
+                SELECT project_id, distinct_id || '-' || number, person_id
+                  FROM distinct_id, generate_series(1, 1200) AS number
+                 WHERE project_id = %(project_id)s AND distinct_id = %(name)s
+                """,
+                {"project_id": shop.id, "name": name},
+            )
+    await send(pool, shop, identify("u", "a"), set_("a-1200", late=1), set_("u-7", later=1))
+    [made] = await family(pool, shop, "a")
+    outcome = await undo(pool, shop, "a", made.id)
+    assert len(outcome.kept.distinct_ids) == len(outcome.freed.distinct_ids) == 1000
+    assert outcome.freed.distinct_ids[:2] == ["a", "a-1"]
+    freed, kept = await owner(pool, shop, "a-1200"), await owner(pool, shop, "u-1200")
+    assert (len(freed.distinct_ids), len(kept.distinct_ids)) == (1201, 1201)
+    assert facts(freed)["properties"] == {"n": 1, "late": 1}
+    assert facts(kept)["properties"] == {"m": 1, "later": 1}
+
+
+async def test_too_large_a_family_is_refused(
+    pool: Pool, shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await send(pool, shop, *(set_(name) for name in "abu"), identify("u", "a"), identify("u", "b"))
+    made = await family(pool, shop, "u")
+    monkeypatch.setattr(merges, "MERGES_MAX", 1)
+    with pytest.raises(Conflict, match="too many"):
+        await undo(pool, shop, "u", made[0].id)
+    assert await family(pool, shop, "u") == made
 
 
 async def test_a_merge_is_undone_once(pool: Pool, shop: Project) -> None:

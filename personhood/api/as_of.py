@@ -23,7 +23,7 @@ from personhood.store.past import At
 from personhood.store.past_filter import Then
 from personhood.store.person_filter import Filter, holds_nul
 from personhood.store.person_lookup import Owner
-from personhood.store.timeline import one_moment
+from personhood.store.pool import one_moment
 
 BASES = {"recorded": False, "event": True}
 PAGE_MAX = 100

@@ -85,6 +85,10 @@ Take two persons apart again. Each gets back its distinct ids, its properties, `
 events; what was written since stays with the side whose distinct id sent it. Merges can be undone
 in any order. `preview=true` shows the two persons and changes nothing.
 
+Of each person at most 1,000 distinct ids are shown, the oldest. What happened since the merge is
+gone through again, so this takes seconds where that are hundreds of thousands of events; of a
+person that more than 100,000 merges made none can be undone (409).
+
 ```sh
 curl -X POST -H 'Authorization: Bearer phx_your_key' \\
   'http://127.0.0.1:8000/api/projects/@current/persons/17/merges/3/undo?preview=true'

@@ -19,6 +19,7 @@ from personhood.ledger import timeline
 from personhood.ledger.timeline import Shown
 from personhood.model import JSON
 from personhood.store import timeline as rows
+from personhood.store.pool import one_moment
 from personhood.timeline import question as questions
 from personhood.timeline import window
 from personhood.timeline.question import Given, Question
@@ -78,7 +79,7 @@ async def told(
     zone, at = request.auth.project.timezone, now()
     window.window(dates, now=at, zone=zone)  # refused before anything is read
     person = (await resolve(request, person_id, limit=1)).person
-    async with rows.one_moment(pool_of(request)) as conn:
+    async with one_moment(pool_of(request)) as conn:
         earliest = None
         if dates.date_from == window.ALL:
             earliest = await rows.earliest(conn, person.project_id, person.id)

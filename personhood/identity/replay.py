@@ -50,8 +50,9 @@ class Link(Struct, frozen=True, kw_only=True):
 class Write(Struct, kw_only=True):
     """An event that was applied at `version`; `order` tells it from others of that version.
 
-    `claims` is the other name that it claimed to be the same person, None without a claim. What
-    `makes` its person found nothing there.
+    `claims` is the other name that it claimed to be the same person, None without a claim;
+    `other_id` the leaf of that name, where it was looked up. What `makes` its person found nothing
+    there.
     """
 
     version: int
@@ -60,6 +61,7 @@ class Write(Struct, kw_only=True):
     event: Event
     claims: str | None = None
     makes: bool = False
+    other_id: int | None = None
 
 
 class Bend(Struct, frozen=True):

@@ -1,36 +1,30 @@
 """Undoing a merge: the persons as they would be, had it not happened.
 
 The merges of a family (a root and all that was ever merged into it) are a tree: each rests on two
-leaves. Without one of them the tree falls into two, whichever way the roots were absorbed. `undone`
-goes through what happened since that merge again, without it: every write goes to the side whose
-leaf wrote it, every later merge joins the two sides that its leaves are on.
+leaves. Without one of them the tree falls into two, whichever way the roots were absorbed. An
+`Undoing` goes through what happened since that merge again, without it: every write goes to the
+side whose leaf wrote it, every later merge joins the two sides that its leaves are on.
 """
 
 from uuid import UUID
 
 from msgspec import Struct, field
 
-from personhood.identity.replay import Bend, Link, Replay, State, Step, Write, copied, key
+from personhood.identity.replay import Link, Replay, State, Step, Write
 
 
 class Family(Struct, kw_only=True):
-    """What `undone` is told of a root and all that was ever merged into it.
+    """What an undo is told of a root and all that was ever merged into it, but for the steps.
 
-    `leaves` is every person of it; `names` are their distinct ids, each with its leaf. `states` are
-    those of roots at version `since` or, of persons that joined later, just before they did;
-    `writes` are what was written since. `revoked` are events whose claims were taken back before,
-    `imports` those of historical imports.
+    `leaves` is every person of it. `earlier` are the merges before what is gone through again, and
+    `states` the roots that these left; those are changed. `imports` are events of historical
+    imports that joined persons.
     """
 
     root_id: int
-    since: int
     leaves: set[int]
-    names: dict[str, int]
-    links: list[Link]
-    writes: list[Write]
+    earlier: list[Link]
     states: dict[int, State]
-    bends: list[Bend] = field(default_factory=list)
-    revoked: set[UUID] = field(default_factory=set)
     imports: set[UUID] = field(default_factory=set)
 
 
@@ -49,45 +43,48 @@ class Undone(Struct, kw_only=True):
     links: list[Link] = field(default_factory=list)
 
 
-def undone(family: Family, link: Link) -> Undone:
-    """The family without `link`. Pure; the family's own states are left as they are."""
-    kept = [each for each in family.links if each.merge_id != link.merge_id]
-    earlier = [each for each in kept if each.version < family.since]
-    later = [each for each in kept if each.version >= family.since]
-    replay = Replay(
-        states={id: copied(state) for id, state in family.states.items()},
-        parents={each.source_id: each.target_id for each in earlier},
-        imports=family.imports,
-    )
-    root = replay.root
-    revoked = family.revoked
-    if link.event_uuid is not None:
-        revoked = revoked | {link.event_uuid}
-    links = list(earlier)
-    steps: list[Step] = [*later, *family.writes]
-    for step in sorted(steps, key=lambda step: key(step, family.bends)):
+class Undoing:
+    """A family on its way to being without `link`. Pure.
+
+    It is to `take` all else that was written and merged since then, in order, and to `end` then.
+    """
+
+    def __init__(self, family: Family, link: Link) -> None:
+        self.family = family
+        self.link = link
+        self.links = list(family.earlier)
+        self.replay = Replay(
+            states=family.states,
+            parents={each.source_id: each.target_id for each in family.earlier},
+            imports=family.imports,
+        )
+
+    def take(self, step: Step) -> None:
+        root = self.replay.root
         match step:
             case Write():
-                other = family.names.get(step.claims) if step.claims is not None else None
-                apart = other is not None and root(other) != root(step.leaf_id)
-                replay.write(step, identifies=not (apart or step.event.uuid in revoked))
+                apart = step.other_id is not None and root(step.other_id) != root(step.leaf_id)
+                revoked = step.event.uuid == self.link.event_uuid
+                self.replay.write(step, identifies=not (apart or revoked))
             case Link():
                 source_id, target_id = root(step.source_leaf_id), root(step.target_leaf_id)
-                replay.merge(source_id, target_id, by=step.event_uuid)
-                links.append(relinked(step, source_id=source_id, target_id=target_id))
+                self.replay.merge(source_id, target_id, by=step.event_uuid)
+                self.links.append(relinked(step, source_id=source_id, target_id=target_id))
 
-    ends = {root(link.source_leaf_id), root(link.target_leaf_id)}
-    assert len(ends) == 2, "a tree without one of its links is two trees"
-    kept_id = root(family.root_id)
-    [freed_id] = ends - {kept_id}
-    return Undone(
-        root_id=kept_id,
-        freed_id=freed_id,
-        freed_leaves={leaf for leaf in family.leaves if root(leaf) == freed_id},
-        states={id: replay.states[id] for id in ends},
-        frozen=replay.frozen,
-        links=links,
-    )
+    def end(self) -> Undone:
+        root = self.replay.root
+        ends = {root(self.link.source_leaf_id), root(self.link.target_leaf_id)}
+        assert len(ends) == 2, "a tree without one of its links is two trees"
+        kept_id = root(self.family.root_id)
+        [freed_id] = ends - {kept_id}
+        return Undone(
+            root_id=kept_id,
+            freed_id=freed_id,
+            freed_leaves={leaf for leaf in self.family.leaves if root(leaf) == freed_id},
+            states={id: self.replay.states[id] for id in ends},
+            frozen=self.replay.frozen,
+            links=self.links,
+        )
 
 
 def relinked(link: Link, *, source_id: int, target_id: int) -> Link:

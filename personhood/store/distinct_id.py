@@ -212,6 +212,46 @@ async def of_persons(conn: AsyncConnection, ids: Iterable[int]) -> list[Distinct
         return await cursor.fetchall()
 
 
+async def of_leaves(conn: AsyncConnection, leaf_ids: Iterable[int]) -> list[int]:
+    """The live rows of some leaves, the oldest first."""
+    cursor = await conn.execute(
+        """
+        SELECT id
+          FROM distinct_id
+         WHERE person_id = ANY(%(leaves)b::bigint[])
+           AND ended_at IS NULL
+         ORDER BY id
+        """,
+        {"leaves": list(leaf_ids)},
+        binary=True,
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def first_of_leaves(
+    conn: AsyncConnection, leaf_ids: Iterable[int], *, limit: int
+) -> list[str]:
+    """The live ids of some leaves, the oldest rows of them."""
+    cursor = await conn.execute(
+        """
+        SELECT d.distinct_id
+          FROM unnest(%(leaves)b::bigint[]) AS leaf (id)
+         CROSS JOIN LATERAL (
+               SELECT id, distinct_id
+                 FROM distinct_id
+                WHERE person_id = leaf.id
+                  AND ended_at IS NULL
+                ORDER BY id
+                LIMIT %(limit)s
+               ) AS d
+         ORDER BY d.id
+         LIMIT %(limit)s
+        """,
+        {"leaves": list(leaf_ids), "limit": limit},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 async def of_family(conn: AsyncConnection, root_id: int, *, limit: int) -> list[DistinctId]:
     """The live ids of a root and of all that was ever merged into it, the oldest rows of them."""
     async with conn.cursor(row_factory=class_row(DistinctId)) as cursor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from personhood.identity.replay import Bend
 from personhood.model import Cause, Entry, EntryKind
 from personhood.store.pool import encode
 
@@ -159,6 +160,7 @@ async def orphans(
     without: Collection[int] = (),
     keys: Collection[str] | None = None,
     since: int = 0,
+    bends: Sequence[Bend] = (),
 ) -> AsyncGenerator[Entry, None]:
     """What some persons' distinct ids changed by events that are no longer stored, in order.
 
@@ -168,12 +170,17 @@ async def orphans(
         cursor.itersize = ROWS_AT_ONCE
         await cursor.execute(
             """
-            SELECT person_id, version, kind, at, event_uuid, distinct_id_id, api_key_id,
+            SELECT person_id, ledger.version, kind, at, event_uuid, distinct_id_id, api_key_id,
                    request_id, before, after, is_identified, created_at, ids, source_id
               FROM ledger
+              LEFT JOIN LATERAL (
+                   SELECT min(after) + 1 AS version
+                     FROM unnest(%(after)b::bigint[], %(before)b::bigint[]) AS t (after, before)
+                    WHERE ledger.version > t.after AND ledger.version < t.before
+                   ) AS bend ON cardinality(%(after)b::bigint[]) > 0
              WHERE project_id = %(project_id)s
                AND person_id = ANY(%(person_ids)b::bigint[])
-               AND version >= %(since)s
+               AND ledger.version >= %(since)s
                AND kind IN ('created', 'set')
                AND (%(of_ids)b::bigint[] IS NULL OR distinct_id_id = ANY(%(of_ids)b::bigint[]))
                AND distinct_id_id <> ALL(%(without)b::bigint[])
@@ -183,7 +190,9 @@ async def orphans(
                                  FROM event_key
                                 WHERE project_id = %(project_id)s
                                   AND uuid = ledger.event_uuid)
-             ORDER BY version, at, event_uuid
+             ORDER BY coalesce(bend.version, ledger.version),
+                      CASE WHEN bend.version IS NOT NULL THEN at END,
+                      at, event_uuid
             """,
             {
                 "project_id": project_id,
@@ -192,10 +201,37 @@ async def orphans(
                 "without": list(without),
                 "keys": None if keys is None else sorted(keys),
                 "since": since,
+                "after": [bend.after for bend in bends],
+                "before": [bend.before for bend in bends],
             },
         )
         async for row in cursor:
             yield entry(*row)
+
+
+async def any_of_kinds(
+    conn: AsyncConnection, project_id: int, person_ids: Iterable[int], *, kinds: Iterable[EntryKind]
+) -> bool:
+    """Whether the ledgers of some persons have an entry of one of these kinds."""
+    cursor = await conn.execute(
+        """
+        SELECT FROM unnest(%(person_ids)b::bigint[]) AS person (id)
+         CROSS JOIN LATERAL (
+               SELECT FROM ledger
+                WHERE project_id = %(project_id)s
+                  AND person_id = person.id
+                  AND kind = ANY(%(kinds)b::text[])
+                LIMIT 1
+               ) AS found
+         LIMIT 1
+        """,
+        {
+            "project_id": project_id,
+            "person_ids": list(person_ids),
+            "kinds": [kind.value for kind in kinds],
+        },
+    )
+    return await cursor.fetchone() is not None
 
 
 async def first_named(

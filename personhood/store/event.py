@@ -7,7 +7,6 @@ from uuid import UUID
 
 from msgspec import Struct
 from psycopg import AsyncConnection, sql
-from psycopg.rows import class_row
 
 from personhood.identity import group
 from personhood.identity.world import Applied
@@ -134,51 +133,6 @@ class Written(Struct, frozen=True, kw_only=True):
     claims_by_anon: bool
     alias: JSON
     historical: bool
-
-
-async def written(
-    conn: AsyncConnection, distinct_id_ids: Sequence[int], *, since: int
-) -> list[Written]:
-    """What some distinct ids sent that may have changed a person at version `since` or later."""
-    async with conn.cursor(row_factory=class_row(Written)) as cursor:
-        await cursor.execute(
-            """
-            SELECT distinct_id_id, uuid, name, timestamp, received_at, person_id, person_version,
-                   properties -> '$set' AS set,
-                   properties -> '$set_once' AS set_once,
-                   properties -> '$unset' AS unset,
-                   properties -> '$anon_distinct_id' AS anon_distinct_id,
-                   properties ? '$anon_distinct_id' AS claims_by_anon,
-                   properties -> 'alias' AS alias,
-                   historical IS TRUE AS historical
-              FROM event
-             WHERE distinct_id_id = ANY(%(ids)b::bigint[])
-               AND person_version >= %(since)s
-               AND person_mode = 0
-               AND (properties ?| ARRAY['$set', '$set_once', '$unset', '$anon_distinct_id', 'alias']
-                    OR historical)
-            """,
-            {"ids": distinct_id_ids, "since": since},
-        )
-        return await cursor.fetchall()
-
-
-async def last_seen(
-    conn: AsyncConnection, distinct_id_ids: Sequence[int], *, since: int
-) -> datetime | None:
-    """When some distinct ids last sent an event, of those applied at version `since` or later."""
-    cursor = await conn.execute(
-        """
-        SELECT max(timestamp)
-          FROM event
-         WHERE distinct_id_id = ANY(%(ids)b::bigint[])
-           AND person_version >= %(since)s
-           AND person_mode = 0
-        """,
-        {"ids": distinct_id_ids, "since": since},
-    )
-    row = await cursor.fetchone()
-    return None if row is None else row[0]
 
 
 def months_of(timestamps: Iterable[datetime]) -> set[Month]:

@@ -178,6 +178,38 @@ async def imported(
     return {row[0] for row in await cursor.fetchall()}
 
 
+async def last_seen_of_leaves(
+    conn: AsyncConnection, leaf_ids: Collection[int], *, since: int
+) -> datetime | None:
+    """When ids of some leaves last sent an event that counts as being seen, of those that were
+    applied at version `since` or later."""
+    cursor = await conn.execute(
+        """
+        SELECT max(last.at)
+          FROM unnest(%(leaves)b::bigint[]) AS leaf (id)
+         CROSS JOIN LATERAL (
+               SELECT id
+                 FROM distinct_id
+                WHERE person_id = leaf.id
+                  AND ended_at IS NULL
+               OFFSET 0
+               ) AS d
+         CROSS JOIN LATERAL (
+               SELECT max(timestamp) AS at
+                 FROM event
+                WHERE distinct_id_id = d.id
+                  AND person_version >= %(since)s
+                  AND person_mode = 0
+                  AND name <> ALL(%(read_only)b::text[])
+                  AND (properties -> '$update_person_last_seen_at') IS DISTINCT FROM 'false'
+               ) AS last
+        """,
+        {"leaves": list(leaf_ids), "since": since, "read_only": sorted(READ_ONLY_EVENTS)},
+    )
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
 async def received(
     conn: AsyncConnection, project_id: int, event_uuids: Collection[UUID]
 ) -> dict[UUID, datetime]:

@@ -60,6 +60,14 @@ class Gathered(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+async def by_index(conn: AsyncConnection) -> None:
+    """Let the transaction look events up an id at a time, whatever the planner thinks of them.
+
+    Where few ids have sent most of the events, it would read all of those for each id.
+    """
+    await conn.execute("SET LOCAL enable_seqscan = off")
+
+
 async def of_chain(
     conn: AsyncConnection,
     project_id: int,
@@ -200,6 +208,78 @@ async def of_ids(conn: AsyncConnection, ids: Sequence[int]) -> AsyncGenerator[Se
              ORDER BY d.id, e.person_version, l.version IS NULL, e.received_at, e.uuid
             """,
             {"ids": ids, "read_only": sorted(READ_ONLY_EVENTS)},
+        )
+        async for row in cursor:
+            yield row
+
+
+async def of_leaves(
+    conn: AsyncConnection,
+    project_id: int,
+    *,
+    leaves: Collection[int],
+    since: int,
+    bends: Sequence[Bend] = (),
+) -> AsyncGenerator[Sent, None]:
+    """What ids of some leaves said of their persons at version `since` or later, in order."""
+    async with conn.cursor("history_of_leaves", row_factory=class_row(Sent)) as cursor:
+        cursor.itersize = ROWS_AT_ONCE
+        await cursor.execute(
+            """
+            SELECT e.distinct_id_id, e.uuid, e.name, e.timestamp, e.received_at, e.person_id,
+                   e.person_version, d.distinct_id AS text, leaf.id AS leaf_id,
+                   e.properties -> '$set' AS set,
+                   e.properties -> '$set_once' AS set_once,
+                   e.properties -> '$unset' AS unset,
+                   e.properties -> '$anon_distinct_id' AS anon_distinct_id,
+                   e.properties ? '$anon_distinct_id' AS claims_by_anon,
+                   e.properties -> 'alias' AS alias,
+                   e.historical IS TRUE AS historical,
+                   l.version IS NOT NULL AS changed,
+                   EXISTS (SELECT FROM merge
+                            WHERE event_uuid = e.uuid AND undone_at IS NOT NULL) AS revoked
+              FROM unnest(%(leaves)b::bigint[]) AS leaf (id)
+             -- By index, an id at a time: how many events match cannot be estimated.
+             CROSS JOIN LATERAL (
+                   SELECT id, distinct_id
+                     FROM distinct_id
+                    WHERE project_id = %(project_id)s
+                      AND person_id = leaf.id
+                      AND ended_at IS NULL
+                   OFFSET 0
+                   ) AS d
+             CROSS JOIN LATERAL (
+                   SELECT distinct_id_id, uuid, name, timestamp, received_at, person_id,
+                          person_version, properties, historical
+                     FROM event
+                    WHERE distinct_id_id = d.id
+                      AND person_version >= %(since)s
+                      AND person_mode = 0
+                      AND name <> ALL(%(read_only)b::text[])
+                      AND (properties ?| ARRAY['$set', '$set_once', '$unset', '$anon_distinct_id',
+                                               'alias']
+                           OR historical)
+                   OFFSET 0
+                   ) AS e
+              LEFT JOIN ledger l ON l.person_id = e.person_id AND l.version = e.person_version
+                                AND l.event_uuid = e.uuid
+              LEFT JOIN LATERAL (
+                   SELECT min(after) + 1 AS version
+                     FROM unnest(%(after)b::bigint[], %(before)b::bigint[]) AS t (after, before)
+                    WHERE e.person_version > after AND e.person_version < before
+                   ) AS bend ON cardinality(%(after)b::bigint[]) > 0
+             ORDER BY coalesce(bend.version, e.person_version),
+                      CASE WHEN bend.version IS NOT NULL THEN e.received_at END,
+                      l.version IS NULL, e.received_at, e.uuid
+            """,
+            {
+                "project_id": project_id,
+                "leaves": list(leaves),
+                "since": since,
+                "after": [bend.after for bend in bends],
+                "before": [bend.before for bend in bends],
+                "read_only": sorted(READ_ONLY_EVENTS),
+            },
         )
         async for row in cursor:
             yield row

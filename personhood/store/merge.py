@@ -1,7 +1,6 @@
 """Merges: the forest of who was absorbed by whom, which `person.merged_into_id` only shortens."""
 
 from collections.abc import Iterable, Sequence
-from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
@@ -203,18 +202,3 @@ async def turn(
             "target_leaves": [link.target_leaf_id for link in relinked],
         },
     )
-
-
-async def revoked(conn: AsyncConnection, project_id: int, event_uuids: Sequence[UUID]) -> set[UUID]:
-    """Which of these events made a merge that has been taken back."""
-    cursor = await conn.execute(
-        """
-        SELECT event_uuid
-          FROM merge
-         WHERE project_id = %(project_id)s
-           AND event_uuid = ANY(%(uuids)b::uuid[])
-           AND undone_at IS NOT NULL
-        """,
-        {"project_id": project_id, "uuids": event_uuids},
-    )
-    return {row[0] for row in await cursor.fetchall()}

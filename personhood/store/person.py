@@ -179,6 +179,21 @@ async def point(conn: AsyncConnection, ids: Iterable[int], *, target_id: int) ->
     )
 
 
+async def pointers(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, int]:
+    """Who some persons were merged into, of those that were."""
+    cursor = await conn.execute(
+        """
+        SELECT id, merged_into_id
+          FROM person
+         WHERE id = ANY(%(ids)b::bigint[])
+           AND merged_into_id IS NOT NULL
+        """,
+        {"ids": list(ids)},
+        binary=True,
+    )
+    return dict(await cursor.fetchall())
+
+
 async def point_away(conn: AsyncConnection, ids: Iterable[int], *, target_id: int) -> None:
     """Let all that point at one of these persons point at the target instead."""
     await conn.execute(

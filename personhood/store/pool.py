@@ -1,5 +1,7 @@
 """Connections: how they are set up, and the pools that a worker process shares."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import msgspec
@@ -59,3 +61,11 @@ async def configure(
         """,
         {"statement": f"{statement_timeout_s}s", "lock": f"{lock_timeout_s}s"},
     )
+
+
+@asynccontextmanager
+async def one_moment(pool: Pool) -> AsyncGenerator[AsyncConnection]:
+    """A connection whose statements all see the same."""
+    async with pool.connection() as conn, conn.transaction():
+        await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield conn

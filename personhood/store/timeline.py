@@ -5,7 +5,6 @@ mode shows anything of its person (contract: capture-and-identity, 5).
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
 from datetime import datetime
 
 from msgspec import Struct
@@ -13,7 +12,6 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from personhood.model import Properties
-from personhood.store.pool import Pool
 from personhood.timeline.states import Run
 
 ROWS_AT_ONCE = 500
@@ -34,14 +32,6 @@ class Counted(Struct, frozen=True, kw_only=True):
     names: Sequence[str] | None
     since: datetime
     until: datetime
-
-
-@asynccontextmanager
-async def one_moment(pool: Pool) -> AsyncGenerator[AsyncConnection]:
-    """A connection whose statements all see the same."""
-    async with pool.connection() as conn, conn.transaction():
-        await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield conn
 
 
 class Extent(Struct, frozen=True):
