@@ -62,9 +62,12 @@ async def ask(
     return made
 
 
-async def foresee(pool: Pool, project: Project, filter: Filter, *, request: Request) -> Preview:
-    """What `ask` would lead to now; `request` says what is wished of whom. Raises InvalidInput."""
-    persons = distinct_ids = entries = events = recordings = 0
+async def foresee(
+    pool: Pool, project: Project, filter: Filter, *, request: Request
+) -> tuple[int, Preview]:
+    """How many persons `ask` would find now, and what would go; `request` says what is wished of
+    whom. Raises InvalidInput."""
+    found_count = persons = distinct_ids = entries = events = recordings = 0
     async with pool.connection() as conn, conn.transaction():
         await forgetting.take_time(conn)
         found = [ids async for ids in batches(conn, project, filter)]
@@ -72,12 +75,13 @@ async def foresee(pool: Pool, project: Project, filter: Filter, *, request: Requ
         seen = await deletions.foresee(
             pool, project, Request(names=ids, wish=request.wish, by=request.by, at=request.at)
         )
-        persons += len(seen.found)
+        found_count += len(seen.found)
+        persons += seen.persons
         distinct_ids += seen.distinct_ids
         entries += seen.ledger_entries
         events += seen.events
         recordings += seen.recordings
-    return Preview(
+    return found_count, Preview(
         {},
         persons=persons,
         distinct_ids=distinct_ids,

@@ -82,8 +82,8 @@ async def such_as(
 ) -> BulkDeletion:
     """Queue all persons that a filter finds, or count them."""
     if dry_run:
-        seen = await bulk_deletions.foreseen(request, filter, wish=wish, at=at)
-        many = queued(seen.persons, wish=Wish())
+        found, seen = await bulk_deletions.foreseen(request, filter, wish=wish, at=at)
+        many = queued(found, wish=Wish())
         return msgspec.structs.replace(many, dry_run=True, would_delete=extent(seen))
     made = await bulk_deletions.ask(request, filter, wish=wish, at=at)
     many = queued(made.persons, wish=wish)

@@ -126,7 +126,10 @@ def cohort_id(value: JSON) -> int:
     raise InvalidInput("Must be a cohort's number.", attr="cohort")
 
 
-async def foreseen(request: Asked, filter: Filter, *, wish: Wish, at: datetime) -> Preview:
+async def foreseen(
+    request: Asked, filter: Filter, *, wish: Wish, at: datetime
+) -> tuple[int, Preview]:
+    """How many persons are found, and what would go."""
     wanted = Request(names=(), wish=wish, by=cause_of(request), at=at)
     return await bulk_deletions.foresee(
         pool_of(request), request.auth.project, filter, request=wanted

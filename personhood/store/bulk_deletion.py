@@ -270,16 +270,23 @@ async def cancel(conn: AsyncConnection, id: int) -> bool:
 
 
 async def drop_cancelled(conn: AsyncConnection) -> None:
-    """Forget whom cancelled ones were still about.
+    """Forget whom cancelled ones were still about, but for batches that are just being deleted.
 
     Not in the transaction that cancels: who takes a batch has it locked before the deletion itself.
     """
     await conn.execute(
         """
+        WITH left_over AS MATERIALIZED (
+            SELECT batch.bulk_deletion_id, batch.number
+              FROM bulk_deletion_batch AS batch
+              JOIN bulk_deletion ON bulk_deletion.id = batch.bulk_deletion_id
+             WHERE bulk_deletion.state = 'cancelled'
+               FOR UPDATE OF batch SKIP LOCKED
+        )
         DELETE FROM bulk_deletion_batch
-         USING bulk_deletion
-         WHERE bulk_deletion.id = bulk_deletion_batch.bulk_deletion_id
-           AND bulk_deletion.state = 'cancelled'
+         USING left_over
+         WHERE bulk_deletion_batch.bulk_deletion_id = left_over.bulk_deletion_id
+           AND bulk_deletion_batch.number = left_over.number
         """
     )
 

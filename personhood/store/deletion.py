@@ -21,7 +21,8 @@ async def insert_all(
 ) -> list[Deletion]:
     """A receipt for each of these locked roots.
 
-    That of a profile alone is running: what it asks for is done in the same transaction.
+    That of a profile alone is running: what it asks for is done in the same transaction. Of a
+    profile goes all that came until it goes, which may be later than it was asked for.
     """
     async with conn.cursor(row_factory=class_row(Deletion)) as cursor:
         await cursor.execute(
@@ -29,7 +30,8 @@ async def insert_all(
             INSERT INTO deletion (project_id, person_id, person_uuid, profile, events, recordings,
                                   requested_at, cutoff, api_key_id, request_id, state, started_at)
             SELECT %(project_id)s, id, uuid, %(profile)s, %(events)s, %(recordings)s,
-                   %(at)s, %(at)s, %(api_key_id)s, %(request_id)s,
+                   %(at)s, CASE WHEN %(profile)s THEN greatest(%(at)s, now()) ELSE %(at)s END,
+                   %(api_key_id)s, %(request_id)s,
                    CASE WHEN %(queued)s THEN 'queued' ELSE 'running' END,
                    CASE WHEN %(queued)s THEN NULL ELSE now() END
               FROM unnest(%(ids)b::bigint[], %(uuids)b::uuid[]) AS root (id, uuid)
