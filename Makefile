@@ -21,7 +21,8 @@ demo: $(VENV)/.demo  ## Load the two sample data sets through the real SDK and s
 	@$(BIN)/personhood demo
 
 test: $(VENV)/.dev lint  ## Lint, then run every test
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder
 
 lint: $(VENV)/.dev  ## ruff, basedpyright, import-linter
 	@$(BIN)/ruff format --check --quiet .

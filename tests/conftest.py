@@ -18,6 +18,27 @@ from tests.server import Server, serving
 
 numbers = count(1)
 
+# Few tests that take long each: begun first, so that nobody waits for one of them in the end.
+LONG = {
+    "test_crash.py",
+    "test_data_folder.py",
+    "test_deletion_runs.py",
+    "test_demo.py",
+    "test_historical.py",
+    "test_historical_undo.py",
+    "test_laws.py",
+    "test_merges.py",
+    "test_person_export.py",
+    "test_persons_csv.py",
+    "test_readme.py",
+    "test_schemathesis.py",
+    "test_splits.py",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:

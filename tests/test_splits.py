@@ -112,7 +112,7 @@ async def everybody(pool: Pool, of: Project, *names: str) -> list[dict[str, Any]
 
 
 law = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
@@ -124,15 +124,15 @@ later = st.lists(writes | writes | claimed, max_size=6)
 
 
 @law
-@given(history=histories, name=st.sampled_from(NAMES), mask=st.integers(1, 30))
+@given(history=histories, pick=st.integers(0, 9), mask=st.integers(0, 29))
 async def test_a_split_gives_what_would_be_had_they_been_apart(
-    pool: Pool, history: History, name: str, mask: int
+    pool: Pool, history: History, pick: int, mask: int
 ) -> None:
+    name = joined(history, pick)
     real = await tenant(pool)
     await play(pool, real, history)
     ids = (await owner(pool, real, name)).distinct_ids
     moved = part_of(ids, mask)
-    assume(0 < len(moved) < len(ids))
     without = apart(history, set(moved))
     assume(joins(history, but=moved) == joins(without, but=moved))
     other = await tenant(pool)
@@ -145,8 +145,19 @@ async def test_a_split_gives_what_would_be_had_they_been_apart(
         await folded(pool, (await owner(pool, real, each)).person)
 
 
+def joined(history: History, pick: int) -> str:
+    """One of the names that are joined with others. Before it is played, which takes the time."""
+    [*_, families] = joins(history, but=[])
+    names = sorted(name for each in families if len(each) > 1 for name in each)
+    assume(names)
+    return names[pick % len(names)]
+
+
 def part_of(ids: list[str], mask: int) -> list[str]:
-    return [id for number, id in enumerate(ids) if mask >> number & 1]
+    """Some of them, never all."""
+    assert len(ids) > 1
+    some = 1 + mask % (2 ** len(ids) - 2)
+    return [id for number, id in enumerate(ids) if some >> number & 1]
 
 
 def apart(history: History, names: set[str]) -> History:
@@ -193,15 +204,15 @@ START: History = [("page", name, {}) for name in NAMES]
 
 
 @law
-@given(history=histories, later=later, name=st.sampled_from(NAMES), mask=st.integers(1, 30))
+@given(history=histories, later=later, pick=st.integers(0, 9), mask=st.integers(0, 29))
 async def test_undoing_a_split_gives_what_would_be_had_it_not_happened(
-    pool: Pool, history: History, later: History, name: str, mask: int
+    pool: Pool, history: History, later: History, pick: int, mask: int
 ) -> None:
+    name = joined(history, pick)
     real, other, clock = await tenant(pool), await tenant(pool), Clock()
     await clock.play(pool, real, START + history)
     ids = (await owner(pool, real, name)).distinct_ids
     moved = part_of(ids, mask)
-    assume(0 < len(moved) < len(ids))
     [kept, *_] = [id for id in ids if id not in moved]
     outcome = await split(pool, real, name, *moved)
     await clock.play(pool, real, later)
@@ -228,8 +239,8 @@ async def test_undoing_a_split_gives_what_would_be_had_it_not_happened(
 @given(
     history=histories,
     later=later,
-    name=st.sampled_from(NAMES),
-    mask=st.integers(1, 30),
+    pick=st.integers(0, 9),
+    mask=st.integers(0, 29),
     choice=st.integers(0, 9),
     rejoined=st.booleans(),
 )
@@ -237,16 +248,16 @@ async def test_merges_can_be_undone_after_a_split(
     pool: Pool,
     history: History,
     later: History,
-    name: str,
+    pick: int,
     mask: int,
     choice: int,
     rejoined: bool,
 ) -> None:
+    name = joined(history, pick)
     real, other, clock = await tenant(pool), await tenant(pool), Clock()
     await clock.play(pool, real, START + history)
     ids = (await owner(pool, real, name)).distinct_ids
     moved = part_of(ids, mask)
-    assume(0 < len(moved) < len(ids))
     [kept, *_] = [id for id in ids if id not in moved]
     outcome = await split(pool, real, name, *moved)
     await clock.play(pool, real, later)
