@@ -88,6 +88,39 @@ OF_NOBODY = {
 }
 
 
+# An event and its key lead to each other, and an event to a state of its person.
+OF_NOTHING = {
+    ("event", "uuid"): sql.SQL(
+        """
+        NOT EXISTS (SELECT
+                      FROM event_key AS k
+                     WHERE k.project_id = event.project_id
+                       AND k.uuid = event.uuid
+                       AND k.distinct_id_id = event.distinct_id_id
+                       AND k.timestamp = event.timestamp)
+        """
+    ),
+    ("event_key", "uuid"): sql.SQL(
+        """
+        NOT EXISTS (SELECT
+                      FROM event AS e
+                     WHERE e.distinct_id_id = event_key.distinct_id_id
+                       AND e.timestamp = event_key.timestamp
+                       AND e.uuid = event_key.uuid)
+        """
+    ),
+    ("event", "person_version"): sql.SQL(
+        """
+        EXISTS (SELECT FROM person AS p WHERE p.id = event.person_id)
+        AND NOT EXISTS (SELECT
+                          FROM ledger AS l
+                         WHERE l.person_id = event.person_id
+                           AND l.version = event.person_version)
+        """
+    ),
+}
+
+
 class Trace(Struct, frozen=True):
     """Rows of a table that hold in a column what should be gone."""
 
@@ -114,7 +147,8 @@ async def of_one(conn: AsyncConnection, deletion_id: int, *, events: bool) -> li
 
 
 async def of_nobody(conn: AsyncConnection) -> list[Trace]:
-    """Rows of the whole database that refer to a person or a distinct id that is no more."""
+    """Rows of the whole database that refer to a person, a distinct id, an event or a state of a
+    person that is no more."""
     found: list[Trace] = []
     for table, column, holds, fate in columns():
         if holds not in OF_NOBODY or (fate not in GONE and holds is Holds.PERSON):
@@ -125,6 +159,8 @@ async def of_nobody(conn: AsyncConnection) -> list[Trace]:
             inner=sql.Identifier("t", column),
         )
         found += await counted(conn, table, column, condition=condition)
+    for (table, column), nothing in OF_NOTHING.items():
+        found += await counted(conn, table, column, condition=nothing)
     return found
 
 
@@ -145,7 +181,7 @@ async def counted(
     table: str,
     column: str,
     *,
-    condition: sql.Composed,
+    condition: sql.Composable,
     deletion_id: int | None = None,
 ) -> list[Trace]:
     """A trace if there is any."""
