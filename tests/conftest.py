@@ -10,13 +10,18 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
 from personhood.store import embedded, migrate
 from personhood.store.pool import Pool
 from personhood.store.pool import pool as make_pool
-from tests.server import Server, serving
+from tests.server import DEADLINE_S, Server, serving
 
 numbers = count(1)
+
+# Five seconds where a test says nothing; a machine that has much to do may take longer to answer.
+DEFAULT_TIMEOUT_CONFIG.connect = DEFAULT_TIMEOUT_CONFIG.read = DEADLINE_S
+DEFAULT_TIMEOUT_CONFIG.write = DEFAULT_TIMEOUT_CONFIG.pool = DEADLINE_S
 
 # Few tests that take long each: begun first, so that nobody waits for one of them in the end.
 LONG = {
