@@ -148,12 +148,21 @@ async def any_imported(conn: AsyncConnection, roots: Collection[int]) -> bool:
                    SELECT id FROM person WHERE merged_into_id = family.id OFFSET 0
                    ) AS child
         )
-        SELECT EXISTS (SELECT
-                         FROM family
-                         JOIN distinct_id d ON d.person_id = family.id
-                         JOIN event e ON e.distinct_id_id = d.id
-                        WHERE d.ended_at IS NULL
-                          AND e.historical)
+        SELECT EXISTS (SELECT FROM event WHERE historical)  -- mostly there is none at all
+           AND EXISTS (
+               SELECT
+                 FROM family
+                CROSS JOIN LATERAL (
+                      SELECT id
+                        FROM distinct_id
+                       WHERE person_id = family.id
+                         AND ended_at IS NULL
+                      OFFSET 0
+                      ) AS d
+                CROSS JOIN LATERAL (
+                      SELECT FROM event WHERE distinct_id_id = d.id AND historical LIMIT 1
+                      ) AS e
+               )
         """,
         {"roots": list(roots)},
     )
