@@ -41,7 +41,9 @@ idempotency.keep = keep
 """
 BEFORE_THE_EFFECT = """
 from personhood.store import activity, cohort
-for module, name in ((activity, "insert_all"), (cohort, "insert")):
+for module, name in (
+    (activity, "insert_all"), (activity, "insert_deleted"), (cohort, "insert")
+):
     def dying(real):
         async def statement(*given, **more):
             made = await real(*given, **more)
