@@ -204,16 +204,6 @@ async def in_order(*streams: AsyncGenerator[Keyed, None]) -> AsyncGenerator[Item
         await advance(number)
 
 
-def properties_before(row: Person, entries: Sequence[Entry]) -> Properties:
-    """What a person's properties were before its last entries, the first of which comes first."""
-    found = dict(row.properties)
-    for entry in reversed(entries):
-        for name in entry.after:
-            found.pop(name, None)
-        found.update(entry.before)
-    return found
-
-
 def same(row: Person, state: State) -> bool:
     return (
         row.created_at == (state.created_at or row.created_at)

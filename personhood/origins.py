@@ -6,10 +6,9 @@ from uuid import UUID
 from msgspec import Struct, field
 from psycopg import AsyncConnection
 
-from personhood.histories import properties_before
 from personhood.identity.replay import CREATOR, Bend, Link, State
 from personhood.model import DistinctId, Entry, EntryKind, Person, Project
-from personhood.store import distinct_id, entry, event_ends
+from personhood.store import distinct_id, entry, event_ends, past_state
 
 
 class Ground(Struct, kw_only=True):
@@ -67,12 +66,11 @@ async def beginnings(conn: AsyncConnection, ground: Ground) -> dict[int, State]:
     orphaned = [id for id in ground.rows if not is_founded(ground, id)]
     firsts = await event_ends.first_of_leaves(conn, orphaned, without=ground.moved_ids)
     untold = [id for id in ground.rows if not is_told(ground, id)]
-    entries = await entry.of_persons(conn, ground.project.id, untold)
+    before = await past_state.backwards(conn, ground.project.id, dict.fromkeys(untold, -1))
     states: dict[int, State] = {}
     for id, row in ground.rows.items():
         if id in untold:
-            before = properties_before(row, entries.get(id, []))
-            states[id] = State(before, row.is_identified, row.created_at)
+            states[id] = State(before[id], row.is_identified, row.created_at)
         elif id in orphaned:
             first = firsts.get(id)
             states[id] = (

@@ -19,7 +19,6 @@ from personhood.histories import (
     in_order,
     keyed,
     link_of,
-    properties_before,
     take,
     take_step,
     told,
@@ -39,6 +38,7 @@ from personhood.model import (
     EntryKind,
     Person,
     Project,
+    Properties,
     Split,
     SplitPerson,
     SplitRole,
@@ -52,6 +52,7 @@ from personhood.store import (
     event_ends,
     history,
     merge,
+    past_state,
     person,
     person_lookup,
     split,
@@ -68,14 +69,15 @@ class Rejoined(Struct, frozen=True, kw_only=True):
 
 
 class Known(Struct, kw_only=True):
-    """What the store knows of a split, of its persons, and of what they became since."""
+    """What the store knows of a split, of its persons as they are, and of what those who were there
+    had `before` it."""
 
     project: Project
     split: Split
     root: Person
     parts: list[SplitPerson]
     rows: dict[int, Person]
-    entries: dict[int, list[Entry]]
+    before: dict[int, Properties]
     ids: list[DistinctId]
 
     def of(self, role: SplitRole) -> list[SplitPerson]:
@@ -123,7 +125,7 @@ async def read(conn: AsyncConnection, project: Project, root_id: int, *, split_i
         raise Conflict(f"Split {splits[0].id} of this person is newer. Undo that one first.")
     await history.by_index(conn)
     rows = await person.by_ids(conn, [part.person_id for part in parts])
-    versions = {part.person_id: part.version + 1 for part in parts if part.version is not None}
+    versions = {part.person_id: part.version for part in parts if part.version is not None}
     owned = await distinct_id.of_family(conn, root_id, limit=MOVED_MAX)
     return Known(
         project=project,
@@ -131,7 +133,7 @@ async def read(conn: AsyncConnection, project: Project, root_id: int, *, split_i
         root=rows[root_id],
         parts=parts,
         rows=rows,
-        entries=await entry.since(conn, project.id, versions),
+        before=await past_state.backwards(conn, project.id, versions),
         ids=sorted([*owned, *await distinct_id.of_persons(conn, moved)], key=lambda each: each.id),
     )
 
@@ -139,8 +141,7 @@ async def read(conn: AsyncConnection, project: Project, root_id: int, *, split_i
 async def check(conn: AsyncConnection, known: Known) -> None:
     """Raise Conflict unless all are what the split made of them, but for what they wrote since."""
     project_id, moved = known.project.id, known.moved
-    since = known.entries.get(known.root.id, [])
-    if any(each.kind is EntryKind.UNDONE and each.source_id is not None for each in since):
+    if await entry.any_undone(conn, project_id, known.root.id, since=known.split.version):
         raise Conflict("A merge of this person was undone after the split.")
     for id in moved:
         if id not in known.rows:
@@ -170,8 +171,7 @@ async def together(conn: AsyncConnection, known: Known) -> State:
     """The person as it would be now, had it not been split."""
     root, since = known.root, known.split.version
     [kept] = known.of(SplitRole.KEPT)
-    before = properties_before(root, known.entries.get(root.id, []))
-    state = State(before, bool(kept.is_identified), kept.created_at)
+    state = State(known.before[root.id], bool(kept.is_identified), kept.created_at)
     chain, bends = [root.id, *known.moved], [Bend(since - 1, BIGINT_MAX)]
     imported = await event_ends.any_imported(conn, chain)
     if imported:
@@ -255,8 +255,7 @@ def turned_back(known: Known, *, by: Cause) -> list[Entry]:
         if part.version is None or part.role == SplitRole.KEPT:
             continue
         row = known.rows[part.person_id]
-        before = properties_before(row, known.entries.get(row.id, []))
-        state = State(before, bool(part.is_identified), part.created_at)
+        state = State(known.before[row.id], bool(part.is_identified), part.created_at)
         row.version += 1
         entries.append(told(row, state, kind=EntryKind.UNDONE, by=by))
         take(row, state)

@@ -1,6 +1,6 @@
 """The ledger's lines. They are appended and read; only forgetting removes or changes them."""
 
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -101,31 +101,6 @@ async def of_persons(
 
 async def of_person(conn: AsyncConnection, project_id: int, person_id: int) -> list[Entry]:
     return (await of_persons(conn, project_id, [person_id])).get(person_id, [])
-
-
-async def since(
-    conn: AsyncConnection, project_id: int, versions: Mapping[int, int]
-) -> dict[int, list[Entry]]:
-    """The entries of some persons from a version of each on, each person's first version first."""
-    cursor = await conn.execute(
-        """
-        SELECT l.person_id, l.version, l.kind, l.at, l.event_uuid, l.distinct_id_id, l.api_key_id,
-               l.request_id, l.before, l.after, l.is_identified, l.created_at, l.ids, l.source_id
-          FROM unnest(%(persons)b::bigint[], %(versions)b::bigint[]) AS t (person_id, version)
-          JOIN ledger l ON l.person_id = t.person_id AND l.version >= t.version
-         WHERE l.project_id = %(project_id)s
-         ORDER BY l.person_id, l.version
-        """,
-        {
-            "project_id": project_id,
-            "persons": list(versions),
-            "versions": list(versions.values()),
-        },
-    )
-    found: dict[int, list[Entry]] = {}
-    for row in await cursor.fetchall():
-        found.setdefault(row[0], []).append(entry(*row))
-    return found
 
 
 async def firsts(
@@ -230,6 +205,23 @@ async def any_of_kinds(
             "person_ids": list(person_ids),
             "kinds": [kind.value for kind in kinds],
         },
+    )
+    return await cursor.fetchone() is not None
+
+
+async def any_undone(conn: AsyncConnection, project_id: int, person_id: int, *, since: int) -> bool:
+    """Whether a merge of a person was undone at version `since` or later."""
+    cursor = await conn.execute(
+        """
+        SELECT FROM ledger
+         WHERE project_id = %(project_id)s
+           AND person_id = %(person_id)s
+           AND version >= %(since)s
+           AND kind = 'undone'
+           AND source_id IS NOT NULL
+         LIMIT 1
+        """,
+        {"project_id": project_id, "person_id": person_id, "since": since},
     )
     return await cursor.fetchone() is not None
 
