@@ -1,7 +1,8 @@
 """Events through identity, store and ledger, in a real database."""
 
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from itertools import count
+from uuid import UUID
 
 import pytest
 
@@ -15,6 +16,7 @@ from personhood.store.person_lookup import Name
 from personhood.store.pool import Pool, encode
 
 NOW = datetime(2024, 3, 5, 12, 30, tzinfo=UTC)
+numbers = count(1)
 
 
 @pytest.fixture
@@ -27,7 +29,8 @@ def sent(name: str, distinct_id: str, uuid: UUID | None = None, **properties: ob
     return Sent(
         name=name,
         distinct_id=distinct_id,
-        uuid=uuid or uuid4(),
+        # In the order in which they are sent: of one time, that is how events are told apart.
+        uuid=uuid or UUID(int=next(numbers)),
         timestamp=NOW,
         properties=encode(properties),
     )
