@@ -67,10 +67,13 @@ def test_the_commands_do_what_they_say(server: Server, tmp_path: Path) -> None:
         if command.startswith("curl") and done.stdout:
             answers.append(json.loads(done.stdout))
 
-    sent, found, patched = answers
+    sent, found, patched, then, history, receipts = answers
     assert sent == {"status": "Ok"}
     assert found["results"][0]["properties"]["email"] == "ada@example.com"
     assert patched["properties"]["plan"] == "scale"
+    assert then["properties"]["plan"] == "scale"
+    assert [each["key"] for each in history["results"]][0] == "plan"
+    assert [each["state"] for each in receipts["results"]] == ["waiting"]
     assert ",ada," in (tmp_path / "persons.csv").read_text()
 
 
