@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode, urlsplit
@@ -90,7 +90,7 @@ def send(found: Target, events: list[SampleEvent]) -> None:
     failures: list[str] = []
     client = sdk(found, failures)
     try:
-        with progress() as bar:
+        with progress() as bar, stoppable() as stop_if_asked:
             if bar.disable:
                 print(f"Sending {len(events):,} events to {found.base}", file=sys.stderr)
             task = bar.add_task("Sending", total=len(events))
@@ -107,15 +107,43 @@ def send(found: Target, events: list[SampleEvent]) -> None:
                 ):
                     raise PersonhoodError(f"The SDK does not take the event {event.uuid}.")
                 while client.queue.qsize() >= QUEUE_EVENTS_MAX and not failures:
+                    stop_if_asked()
                     time.sleep(PAUSE_S)
                 if number % BATCH_EVENTS == 0:
                     bar.update(task, completed=number - client.queue.qsize())
+                    stop_if_asked()
                     stop_at(failures)
+            while client.queue.qsize() and not failures:
+                stop_if_asked()
+                time.sleep(PAUSE_S)
             client.flush(timeout_seconds=None)
             bar.update(task, completed=len(events))
     finally:
         client.shutdown()
     stop_at(failures)
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], None]]:
+    """A function that raises KeyboardInterrupt once SIGINT or SIGTERM has come.
+
+    Raised by a signal, between any two steps of the SDK, it could leave a lock held for ever.
+    """
+    asked: list[int] = []
+
+    def stop_if_asked() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    before = {
+        each: signal.signal(each, lambda number, frame: asked.append(number))
+        for each in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop_if_asked
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def sdk(found: Target, failures: list[str]) -> "Posthog":
