@@ -104,6 +104,8 @@ async def apply_work(conn: AsyncConnection, work: Work, *, locking: bool = False
         world = await read_world(conn, work, events)
         if backfills and world.versions != locked:
             raise Stale
+        if any(id < max(locked, default=0) for id in world.persons.keys() - locked.keys()):
+            raise Stale  # to lock it now would be out of order
     if backfills:
         await read_clocks(conn, world)
     types = await group_types(conn, work.project, events)

@@ -72,7 +72,7 @@ def test_the_commands_do_what_they_say(server: Server, tmp_path: Path) -> None:
     assert found["results"][0]["properties"]["email"] == "ada@example.com"
     assert patched["properties"]["plan"] == "scale"
     assert then["properties"]["plan"] == "scale"
-    assert [each["key"] for each in history["results"]][0] == "plan"
+    assert history["results"][0]["key"] == "plan"
     assert [each["state"] for each in receipts["results"]] == ["waiting"]
     assert ",ada," in (tmp_path / "persons.csv").read_text()
 
