@@ -98,14 +98,7 @@ async def apply_work(conn: AsyncConnection, work: Work, *, locking: bool = False
     backfills = any(each.historical for each in events)
     world = await read_world(conn, work, events)
     if (locking or backfills) and world.persons:
-        # Others were faster each time: now they wait for us, and what is read again holds. So do
-        # the clocks of persons that a historical import may leave as they are.
-        locked = await person.lock(conn, world.persons)
-        world = await read_world(conn, work, events)
-        if backfills and world.versions != locked:
-            raise Stale
-        if any(id < max(locked, default=0) for id in world.persons.keys() - locked.keys()):
-            raise Stale  # to lock it now would be out of order
+        world = await read_locked(conn, work, events, persons=world.persons)
     if backfills:
         await read_clocks(conn, world)
     types = await group_types(conn, work.project, events)
@@ -221,6 +214,24 @@ async def read_world(conn: AsyncConnection, work: Work, events: Iterable[Event])
                     generation=each.generation,
                 )
         world.person_ids = iter([each.person_id for each in reserved])
+    return world
+
+
+async def read_locked(
+    conn: AsyncConnection, work: Work, events: Sequence[Event], *, persons: Iterable[int]
+) -> World:
+    """The world, read again with `persons` locked. Raises Stale where that does not hold it.
+
+    Others were faster each time: now they wait for us, and what is read holds. So do the clocks of
+    persons that a historical import may leave as they are.
+    """
+    locked = await person.lock(conn, persons)
+    world = await read_world(conn, work, events)
+    if any(each.historical for each in events) and world.versions != locked:
+        raise Stale
+    # Who is new would be locked out of order.
+    if any(id < max(locked, default=0) for id in world.persons.keys() - locked.keys()):
+        raise Stale
     return world
 
 
