@@ -138,6 +138,10 @@ async def people(of: Shop) -> dict[tuple[str, ...], Any]:
 async def test_a_split_gives_what_would_be_had_they_been_apart(
     make: Make, steps: list[Step], name: str
 ) -> None:
+    # Of a key that nobody has, a live merge does not tell when it was unset (decision 16).
+    for historical, event in steps:
+        if historical:
+            event["properties"].pop("$unset", None)
     apart = without(
         steps, [each for _, each in steps if len(claim(each)) > 1 and name in claim(each)]
     )

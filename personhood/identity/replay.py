@@ -168,7 +168,9 @@ def absorb(source: State, *, into: State, historical: bool = False) -> None:
     side, nobody is joined."""
     gained = properties.absorbed(source=source.properties, target=into.properties)
     if into.clock is not None and source.clock is not None:
-        if historical:
+        if into.created_at is None:
+            into.clock = dict(source.clock)
+        elif historical:
             gained, into.clock = backfill.absorbed(
                 source=source.properties,
                 target=into.properties,
