@@ -1,10 +1,12 @@
 """`personhood(…)`: a command run inside the test's own process, which spares it a start."""
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+import structlog
 
 from personhood import cli
 from tests.server import environment
@@ -21,7 +23,20 @@ Command = Callable[..., Done]
 
 
 @pytest.fixture
-def personhood(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+def logs_as_they_were() -> Iterator[None]:
+    """The command sets logging up for its process, which is the test's own here."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def personhood(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], logs_as_they_were: None
+) -> Command:
     def command(*arguments: str, **more: str | None) -> Done:
         with monkeypatch.context() as patched:
             for name in os.environ.keys() - environment({}).keys():

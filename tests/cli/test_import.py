@@ -1,18 +1,15 @@
 """`personhood import`, on real databases: what goes in, what does not, what is told."""
 
 import json
-import logging
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-import structlog
 
 from personhood.cli import import_run
 from tests.cli.conftest import Command, Done
@@ -21,17 +18,6 @@ from tests.server import Server, command, environment
 CDNOW = Path(__file__).parents[2] / "examples" / "cdnow" / "cdnow.txt.gz"
 CDNOW_MAP = "distinct_id=customer_id,event='purchase',timestamp=date:%Y%m%d"
 UUID_1 = "0190a0b0-0000-7000-8000-000000000001"
-
-
-@pytest.fixture(autouse=True)
-def logs_as_they_were() -> Iterator[None]:
-    """The command sets logging up for its process, which is the test's own here."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture

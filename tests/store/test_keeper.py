@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from personhood.errors import DatabaseFailed
 from personhood.store import embedded, keeper
@@ -94,15 +96,19 @@ def test_what_was_is_forgotten_when_it_has_been_up_for_long(folder: Folder, kept
 
 
 def test_a_full_disk_is_waited_for_and_told(
-    folder: Folder, kept: Keeper, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    folder: Folder, kept: Keeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told = LogCapture()
+    monkeypatch.setattr(keeper, "log", structlog.wrap_logger(None, [told]))
     kept.folder.mkdir()
     folder.running = False
     with monkeypatch.context() as disk:
         disk.setattr(embedded, "FREE_BYTES_MIN", 2**80)
         folder.pass_by(kept, 600)
         assert folder.starts == list(range(0, 600, int(keeper.FULL_PAUSE_S)))
-        assert re.search("is full: [0-9]+ KiB are free. Make room", capsys.readouterr().out)
+        reasons = [entry["reason"] for entry in told.entries if "waits" in entry["event"]]
+        assert reasons
+        assert all(re.search("is full: [0-9]+ KiB are free. Make room", one) for one in reasons)
     with pytest.raises(DatabaseFailed):
         folder.pass_by(kept, 3600)
     assert len(folder.starts) == 120 + ATTEMPTS_MAX, "with room, what fails counts"
