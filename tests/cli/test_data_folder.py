@@ -198,10 +198,10 @@ def test_a_session_that_computes_does_not_keep_the_database_from_coming_back(
 
 
 def test_it_ends_with_an_error_when_the_database_does_not_come_back(data_dir: Path) -> None:
-    """For a supervisor to see. In a hurry here, by shorter pauses."""
+    """For a supervisor to see. In a hurry here; but a pause is long enough to fail in."""
     code = (
         "from personhood.store import keeper, pool\n"
-        "keeper.BACKOFF_S = keeper.BACKOFF_MAX_S = 0.01; pool.WAIT_S = 1\n"
+        "keeper.BACKOFF_S = keeper.BACKOFF_MAX_S = 0.5; pool.WAIT_S = 1\n"
         "from personhood.cli import main, workers; workers.LOOK_EVERY_S = 0.01; main()"
     )
     with serving("--data-dir", str(data_dir), program=("-c", code)) as server:
