@@ -249,6 +249,6 @@ def is_waiting(conn: psycopg.Connection) -> bool:
 def is_listening(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port)).close()
-    except ConnectionRefusedError:
+    except ConnectionError:  # refused, or reset: it was taken up by nobody any more
         return False
     return True
