@@ -23,6 +23,9 @@ events_stored = Counter("personhood_events_stored", "Events committed to the dat
 ingestion_warnings = Counter(
     "personhood_ingestion_warnings", "Ingestion warnings recorded, by their type.", ["type"]
 )
+events_of_no_project = Counter(
+    "personhood_events_of_no_project", "Events answered 200, but whose token no project has."
+)
 ingest_group_events = Histogram(
     "personhood_ingest_group_events",
     "Events committed in one transaction.",

@@ -180,11 +180,21 @@ def news(work: Work, events: list[Event]) -> list[Warning]:
     return fresh
 
 
+def named(events: Iterable[Event]) -> list[str]:
+    """The distinct ids that events name, each once, in the order in which a person gets them: of
+    two that are joined, the one of the event comes first (persons-api, 3.2)."""
+    names: dict[str, None] = {}
+    for each in events:
+        names[each.distinct_id] = None
+        if each.claim is not None:
+            names[each.claim.source] = None
+    return list(names)
+
+
 async def read_world(conn: AsyncConnection, work: Work, events: Iterable[Event]) -> World:
     """The world that `events` name: what is there, and ids reserved for what is not."""
     project_id = work.project.id
-    names = {each.distinct_id for each in events}
-    names |= {each.claim.source for each in events if each.claim is not None}
+    names = named(events)
     world = World(
         project=work.project,
         ids={},
@@ -198,7 +208,7 @@ async def read_world(conn: AsyncConnection, work: Work, events: Iterable[Event])
     world.ids, world.persons, world.parents = found.ids, found.persons, found.parents
     world.versions = {id: each.version for id, each in found.persons.items()}
 
-    texts = sorted(text for text in names if text not in found.ids or is_personless(found, text))
+    texts = [text for text in names if text not in found.ids or is_personless(found, text)]
     if texts:
         uuids = [person_uuid(project_id, text) for text in texts]
         reserved = await distinct_id.reserve(conn, project_id, texts=texts, uuids=uuids)

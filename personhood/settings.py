@@ -7,7 +7,7 @@ option wins. `DATABASE_URL` is honoured as another name of `PERSONHOOD_DATABASE_
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -128,7 +128,9 @@ def fitting(type: Any, source: str, value: Any) -> Any:
     try:
         return msgspec.convert(value, type, strict=False, dec_hook=to_path)
     except msgspec.ValidationError:
-        [wanted] = [each.description for each in type.__metadata__ if isinstance(each, Meta)]
+        # What may be left out is told without the None.
+        [fit, *_] = [each for each in (type, *get_args(type)) if get_origin(each) is Annotated]
+        [wanted] = [each.description for each in fit.__metadata__ if isinstance(each, Meta)]
         raise InvalidSetting(f"{source} is {value!r}; it has to be {wanted}.") from None
 
 

@@ -313,3 +313,13 @@ async def test_undoing_gives_what_would_be_had_it_not_happened(
     assert after == expected
     for name in NAMES:
         await folded(pool, (await owner(pool, real, name)).person)
+
+
+async def test_distinct_ids_come_in_the_order_of_their_mention(pool: Pool, shop: Project) -> None:
+    """Of two that are joined, the one of the event first (persons-api, 3.2)."""
+    together = [identify("zoe", "anon"), identify("zoe", "m"), identify("bob", "amy")]
+    await persons.apply(pool, [work(shop, *together)])
+    async with pool.connection() as conn:
+        rows = await conn.execute("SELECT distinct_id FROM distinct_id ORDER BY id")
+        texts = [text async for (text,) in rows]
+    assert texts == ["zoe", "anon", "m", "bob", "amy"]

@@ -53,6 +53,15 @@ def test_a_number_that_does_not_fit_is_told_by_its_variable(name: str, value: st
         ("PERSONHOOD_PORT", "65536", "is '65536'; it has to be a number from 0 to 65535."),
         ("PERSONHOOD_PORT", "-1", "is '-1'; it has to be a number from 0 to 65535."),
         ("PERSONHOOD_LOG_FORMAT", "JSON", "is 'JSON'; it has to be one of auto, console and json."),
+        *[
+            (
+                "PERSONHOOD_BLOB_URL",
+                text,
+                f"is {text!r}; it has to be a URL such as s3://bucket/folder, gs: or az:, or "
+                "file:///folder.",
+            )
+            for text in ("ftp://x", "file://rel", "/folder")
+        ],
         ("PERSONHOOD_TRUST_FORWARDED_FOR", "x", "is 'x'; it has to be true or false."),
         *[
             (

@@ -73,7 +73,8 @@ async def persons_list(
     found = await listed(request, filter, place, counted=counted)
     return PersonList(
         results=found.rows,
-        next=pages.next_url(url, page, more=found.mark is not None),
+        # A full last page leads to an empty one (2.1).
+        next=pages.next_url(url, page, more=len(found.rows) == page.limit),
         previous=pages.previous_url(url, page),
         count=found.count,
     )
@@ -178,8 +179,12 @@ async def looked_up(request: Asked, distinct_id: str, page: pages.Page) -> Perso
     name = Name(project.id, distinct_id, ROW_DISTINCT_IDS_MAX)
     owner = await lookups_of(request).persons.get(name)
     rows = [] if owner is None else [row(owner, project)]
-    previous = pages.previous_url(url_of(request), page)
-    return PersonList(results=rows, next=None, previous=previous)
+    url = url_of(request)
+    return PersonList(
+        results=rows,
+        next=pages.next_url(url, page, more=len(rows) == page.limit),
+        previous=pages.previous_url(url, page),
+    )
 
 
 @get(

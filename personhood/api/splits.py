@@ -31,6 +31,7 @@ from personhood.store import split
 
 ID_DIGITS_MAX = 18
 MOVES_SHOWN_MAX = 100
+FIELDS = ("main_distinct_id", "distinct_ids_to_split", "dry_run", "personal_api_key")
 
 
 @post(
@@ -158,7 +159,12 @@ async def splits_undo(
 
 
 def wish_in(body: Properties, *, main: str | None, listed: list[str] | None) -> Wish:
-    """What is asked for, by the checks of 5.1 in their order."""
+    """What is asked for, by the checks of 5.1 in their order.
+
+    A body of other fields alone is not taken for an empty one, which would part them all.
+    """
+    if body and body.keys().isdisjoint(FIELDS):
+        raise InvalidInput("Give main_distinct_id or distinct_ids_to_split, or no body at all.")
     main = body.get("main_distinct_id", main)
     ids: JSON = body.get("distinct_ids_to_split", listed)
     if ids is not None:

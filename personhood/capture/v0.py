@@ -18,6 +18,7 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
+from personhood import metrics
 from personhood.capture import claims, clock, heatmap
 from personhood.capture.parse import Capture, parse
 from personhood.capture.receiving import RETRY_AFTER_S, aside, body_of, client_address, header
@@ -99,7 +100,10 @@ class Events(Endpoint):
         if self.ai and not all(sent.name.startswith(AI_PREFIX) for sent in captured.events):
             raise BadCapture("this endpoint takes AI events only")
         project = await state.projects.by_token(captured.token)
-        if project is not None:
+        if project is None:
+            # Its SDK tells nobody of a 401, and would send it again for ever.
+            metrics.events_of_no_project.inc(len(captured.events))
+        else:
             ip = client_address(scope)
 
             def read() -> list[claims.Reading]:

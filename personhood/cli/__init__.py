@@ -1,11 +1,12 @@
 """The command line: a file for each group of commands, imported when it is used.
 
 0  done (also a server that Ctrl-C or SIGTERM stopped)
-1  it could not be done; one line on stderr says why
+1  it could not be done; one line on stderr says why, but not when nobody reads on what it prints
 2  the command was not understood
 3  done in part: `import` put some rows aside
 """
 
+import os
 import sys
 
 from cyclopts import App
@@ -60,7 +61,7 @@ app = App(
     help_format="markdown",
 )
 app.command("personhood.cli.serve:app", name="serve", help=SERVE)
-app.command("personhood.cli.project:app", name="project", help="Create and list projects.")
+app.command("personhood.cli.project:app", name="project", help="Create, list and change projects.")
 app.command("personhood.cli.demo:app", name="demo", help=DEMO)
 app.command("personhood.cli.import_events:app", name="import", help=IMPORT)
 app.command(
@@ -79,7 +80,14 @@ app.command("personhood.cli.verify:app", name="verify", help=VERIFY)
 
 def main() -> None:
     try:
-        app(sys.argv[1:])
+        try:
+            app(sys.argv[1:])
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Else Python tries once more to write it, at the very end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except PersonhoodError as error:
         print(f"personhood: {error}", file=sys.stderr)
         sys.exit(1)

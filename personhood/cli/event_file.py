@@ -81,6 +81,10 @@ def opened(path: Path, lacking: Lacking) -> Iterator[EventFile]:
     """The file at `path`. Raises InvalidSetting when there is none, or nothing to be read in it."""
     if path.is_dir():
         raise InvalidSetting(f"{path} is a folder, not a file.")
+    if path.exists() and not path.is_file():
+        raise InvalidSetting(
+            f"{path} is no file that can be gone back in, such as a pipe: save it as one first."
+        )
     try:
         file = path.open("rb")
     except FileNotFoundError:

@@ -59,7 +59,7 @@ def import_(
         Parameter(
             help="FIELD=COLUMN or FIELD='constant', separated by commas; the fields are "
             "distinct_id, event, timestamp and uuid, and timestamp takes COLUMN:FORMAT (strptime). "
-            "All other columns become properties.",
+            "All other columns become properties. Of CSV only.",
             negative="",
         ),
     ] = None,
@@ -78,6 +78,11 @@ def import_(
     mapped = event_map.mapping(map) if map else None
     plan = Plan(file, mapped, project, rejects)
     with event_file.opened(file, lambda columns: event_map.lacking(columns, mapped)) as opened:
+        if mapped is not None and opened.extension != "csv":
+            raise InvalidSetting(
+                f"--map is for CSV, and {file} is JSON lines: their fields have to be called as "
+                "PostHog exports them, distinct_id, event, timestamp, uuid and properties."
+            )
         path = rejects or file.with_name(f"{file.name}.rejects.{opened.extension}")
         with (
             rejects_elsewhere(path, file),

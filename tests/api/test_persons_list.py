@@ -103,10 +103,18 @@ async def test_pages_lead_to_one_another_and_the_last_leads_nowhere(
     assert previous == "http://testserver/api/projects/@current/persons/?limit=2&offset=2"
 
 
-async def test_an_exactly_full_last_page_has_no_next(client: Client, people: People) -> None:
+@pytest.mark.parametrize("query", ["?limit=2", "?distinct_id=a&limit=1"])
+async def test_an_exactly_full_last_page_leads_to_an_empty_one(
+    client: Client, people: People, query: str
+) -> None:
+    """2.1; with a cursor it does not."""
     await people.add("a")
     await people.add("b")
-    assert (await client.get(PATH + "?limit=2")).json()["next"] is None
+    following = (await client.get(PATH + query)).json()["next"]
+    assert (await client.get(following)).json() | {"previous": None} == {
+        "results": [], "next": None, "previous": None,
+    }  # fmt: skip
+    assert (await client.get(f"{PATH}{query}&cursor=")).json()["next"] is None
 
 
 async def test_page_two_leads_back_to_offset_0(client: Client, people: People) -> None:

@@ -446,3 +446,10 @@ async def test_a_broken_body(
     path = f"{PATH}/{merged['uuid']}"
     await refuses_body(client, f"{path}/split", content, type, status, code)
     await refuses_body(client, f"{path}/splits/1/undo", content, type, status, code)
+
+
+async def test_a_misspelt_field_parts_nobody(client: Client, three: dict[str, Any]) -> None:
+    answer = await ask(client, three, {"distinct_ids": ["id2"]})
+    assert answer.status_code == 400
+    assert "distinct_ids_to_split" in answer.json()["detail"]
+    assert (await found(client, "id2"))["uuid"] == three["uuid"]

@@ -119,7 +119,7 @@ def test_identify_brings_the_anonymous_past_along(front: Front) -> None:
     identify = event(event="$identify", distinct_id="ada", properties=claim)
     assert results(front, anonymous, identify) == [OK, OK]
     found = front.read("anon")
-    assert found["distinct_ids"] == ["ada", "anon"]
+    assert found["distinct_ids"] == ["anon", "ada"], "who came first"
     assert found["properties"]["email"] == "a@b.example"
 
 

@@ -1,5 +1,6 @@
 """What a captured event leaves behind, through a real server: once, at once, in one project."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -227,3 +228,18 @@ def test_a_batch_of_ten_thousand_events_is_stored_whole(front: Front) -> None:
     assert front.capture(*sent) == OK
     assert len(front.stored()) == 10_000
     assert len(front.persons()) == 100
+
+
+def test_events_of_no_project_are_counted(front: Front) -> None:
+    def counted() -> float:
+        [figure] = re.findall(
+            r"^personhood_events_of_no_project_total (\S+)",
+            httpx.get(f"{front.server.url}/metrics").text,
+            re.MULTILINE,
+        )
+        return float(figure)
+
+    before = counted()
+    body = {"api_key": "phc_nobody", "batch": [{"event": "e", "distinct_id": "d"}] * 3}
+    assert httpx.post(f"{front.server.url}/batch/", json=body).status_code == 200
+    assert counted() == before + 3

@@ -1,8 +1,13 @@
 """Every command explains itself, and says what it did not understand."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tests.cli.conftest import Command
+from tests.server import environment
 
 COMMANDS = [
     "serve",
@@ -34,8 +39,11 @@ def test_a_command_has_help_with_an_example(personhood: Command, command: str) -
 @pytest.mark.parametrize(
     ("arguments", "sentences"),
     [
-        ("", ["Serve SDKs", "Create and list projects", "Create, list and revoke API keys"]),
-        ("--help", ["Serve SDKs", "Create and list projects"]),
+        (
+            "",
+            ["Serve SDKs", "Create, list and change projects", "Create, list and revoke API keys"],
+        ),
+        ("--help", ["Serve SDKs", "Create, list and change projects"]),
         ("project", ["Create a project and print its token", "List the projects"]),
         ("key --help", ["Create a personal API key", "List the keys", "Revoke a key"]),
     ],
@@ -81,3 +89,16 @@ def test_what_is_not_understood_exits_with_2(personhood: Command, arguments: str
     assert done.out == ""
     assert "Traceback" not in done.err
     assert done.err != ""
+
+
+@pytest.mark.parametrize("arguments", ["--help", "key list", "project list --json"])
+def test_a_reader_that_leaves_is_told_nothing(database: str, arguments: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "personhood", *arguments.split()],
+        env=environment({"DATABASE_URL": database}),
+        stdout=writing, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -366,3 +366,19 @@ def test_in_a_pipe_there_are_no_colours(importing: Importing) -> None:
     done = importing()
     assert "\x1b" not in done.out + done.err
     assert os.linesep in done.out
+
+
+def test_a_map_is_for_csv(importing: Importing) -> None:
+    importing.write(row(1))
+    before = importing.state()
+    done = importing("--map", "distinct_id=customer")
+    assert done.code == 1
+    assert "--map is for CSV" in done.err
+    assert importing.state() == before
+
+
+def test_a_pipe_is_told_to_be_none(importing: Importing) -> None:
+    os.mkfifo(importing.path)
+    done = importing()
+    assert done.code == 1
+    assert "such as a pipe: save it as one first" in done.err
