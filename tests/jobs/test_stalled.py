@@ -3,12 +3,13 @@
 import asyncio
 import os
 import signal
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
 from procrastinate import App
+from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Status
 
 from personhood.jobs import queue, stalled
@@ -29,8 +30,10 @@ async def until(pool: Pool, condition: str) -> None:
 
 
 async def defer(database: str, task: str = SWEEP, number: int = 0) -> None:
+    """Have one wait; a server does so too, when its hour has come."""
     async with queue.queue(database).open_async() as app:
-        await app.configure_task(task).defer_async(timestamp=number)
+        with suppress(AlreadyEnqueued):
+            await app.configure_task(task).defer_async(timestamp=number)
 
 
 async def age_workers(pool: Pool) -> None:
