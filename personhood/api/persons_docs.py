@@ -63,7 +63,8 @@ curl -H 'Authorization: Bearer phx_your_key' \\
   'http://127.0.0.1:8000/api/projects/@current/persons/?search=ada&limit=20'
 ```
 
-Follow `next` until it is null; a page is short only if it is the last. With `cursor=` (empty for
+Follow `next` until it is null; a page is short only if it is the last, and behind a full one there
+may be an empty one. With `cursor=` (empty for
 the first page) `next` leads on by a cursor: such pages neither skip nor repeat a person, whatever
 is written between them. Their order is that of the first `created_at` a person had, which a merge
 does not lower. For filters that are too long for a URL there is `POST …/persons/search`.
